@@ -1,0 +1,199 @@
+//! What goes into the scheduler and what comes out.
+
+use range_set_blaze::RangeSetBlaze;
+use shared::ids::{JobId, Nonce, SessionId, ShardIndex, WorkerId};
+use shared::plan::Plan;
+use shared::reduce::{Reducer, ReducerState};
+use shared::wire::{AttemptRange, Disposed, Held, Refused, ResultBatch, ShardResult};
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A job whose row is committed: just submitted, or loaded at start.
+    JobReady(Box<JobOutline>),
+    /// A worker said hello with a new session. What an earlier session of the same worker held goes
+    /// back. Answered by `Welcome`.
+    WorkerJoined {
+        session: SessionId,
+        worker: WorkerId,
+        /// Shards at the same time, at least 1.
+        slots: u16,
+        /// Attempts that it is willing to hold.
+        credit: u32,
+    },
+    /// The session's socket is gone; grace begins.
+    WorkerDetached {
+        session: SessionId,
+    },
+    /// A worker came back to its session, which may be unknown here after a restart.
+    /// Answered by `Welcome`.
+    WorkerResumed {
+        session: SessionId,
+        worker: WorkerId,
+        slots: u16,
+        credit: u32,
+        held: Vec<Held>,
+    },
+    /// The worker leaves for good.
+    WorkerLeft {
+        session: SessionId,
+    },
+    /// A ticket whose signature, worker and session were checked: attempts from before a restart.
+    TicketProved {
+        session: SessionId,
+        nonce: Nonce,
+        jobs: Vec<JobAssignment>,
+    },
+    Results {
+        session: SessionId,
+        batches: Vec<ResultBatch>,
+    },
+    Credit {
+        session: SessionId,
+        limit: u32,
+    },
+    Beat {
+        session: SessionId,
+        held: Vec<Held>,
+    },
+    Refused {
+        session: SessionId,
+        refusals: Vec<Refused>,
+    },
+    /// The delta is stored for good.
+    Committed {
+        job: JobId,
+        seq: u64,
+    },
+    /// The delta is not known to be stored. It is persisted again: the store ignores a delta whose
+    /// seq it already has and reports it as committed.
+    CommitFailed {
+        job: JobId,
+        seq: u64,
+    },
+    /// A deadline of `next_deadline` has come.
+    Tick,
+}
+
+/// A job as the scheduler needs it.
+#[derive(Debug, Clone)]
+pub struct JobOutline {
+    pub job: JobId,
+    pub kind: JobKind,
+    pub plan: Plan,
+    /// `None` for single runs and `add`.
+    pub reducer: Option<Reducer>,
+    /// Of the last stored delta; 0 for a job just submitted.
+    pub seq: u64,
+    pub completed: RangeSetBlaze<u64>,
+    /// Of the completed ones, those whose last envelope said `ok: false` or that failed.
+    pub failed_shards: u64,
+    pub reducer_state: ReducerState,
+    /// No shard at or above it was ever handed out.
+    pub high_water: u64,
+    /// The job was running before this process started: until `RECLAIM_SEC` is over, no shard below
+    /// `high_water` is issued, for a worker may bring it with its ticket.
+    pub reclaim: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobKind {
+    Add,
+    RunJs,
+}
+
+/// What shall happen, in this order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Answer the session's hello.
+    Welcome {
+        session: SessionId,
+        /// Leaves whose tickets are needed.
+        unknown: Vec<Nonce>,
+    },
+    /// Sign and send. Attempts are numbered through all jobs in this order.
+    Assign {
+        session: SessionId,
+        nonce: Nonce,
+        jobs: Vec<JobAssignment>,
+    },
+    /// Store; answered by `Committed` or `CommitFailed`. Deltas of one job come in order of seq.
+    Persist(Box<Delta>),
+    /// Tell the worker what became of its results.
+    Dispose {
+        session: SessionId,
+        disposed: Vec<Disposed>,
+    },
+    /// Tell the worker to stop these.
+    Revoke {
+        session: SessionId,
+        ranges: Vec<AttemptRange>,
+    },
+    /// What `Scheduler::job` says of it has changed (after a commit, or by a hand-out).
+    JobChanged { job: JobId },
+    /// The job's end is stored; the scheduler has forgotten the job.
+    JobEnded { job: JobId },
+    /// The session is over: grace ran out, it left, or the worker began another.
+    SessionEnded { session: SessionId },
+}
+
+/// Shards of one job in an assignment, each with its attempt number from 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobAssignment {
+    pub job: JobId,
+    pub shards: Vec<(ShardIndex, u32)>,
+}
+
+/// What one commit changes. Applying it twice is applying it once: `seq` tells.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delta {
+    pub job: JobId,
+    /// Counts from 1, without a gap.
+    pub seq: u64,
+    /// Shards that this delta completes.
+    pub completed: RangeSetBlaze<u64>,
+    /// After this delta.
+    pub failed_shards: u64,
+    /// After this delta; `None` where it did not change.
+    pub reducer_state: Option<ReducerState>,
+    /// Shards below it may have been handed out once this delta is stored.
+    pub high_water: u64,
+    /// Set by the last delta of a job.
+    pub end: Option<JobEnd>,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum JobEnd {
+    /// A single run or `add`: the result itself.
+    Single(ShardResult),
+    /// A sharded job: the reducer state of the same delta (or the last one that had one).
+    Reduced,
+    /// With the error text that clients see.
+    Failed(String),
+}
+
+/// What clients may know of a job: only what is committed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobView {
+    pub completed: u64,
+    pub failed: u64,
+    /// Shards that are with a worker.
+    pub in_flight: u64,
+    /// The job runs, or ran, at least one shard.
+    pub started: bool,
+    /// Sessions that hold attempts of it, for single jobs: the worker.
+    pub reducer_state: ReducerState,
+}
+
+/// What clients may know of a worker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkerView {
+    pub session: SessionId,
+    pub worker: WorkerId,
+    pub slots: u16,
+    /// Attempts assigned and without result.
+    pub in_flight: u32,
+    /// False during grace.
+    pub connected: bool,
+}

@@ -1,0 +1,1 @@
+//! Keys as words (BIP-39).

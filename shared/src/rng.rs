@@ -1,0 +1,1 @@
+//! The generator that `Math.random` is in a shard.
