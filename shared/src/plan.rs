@@ -24,6 +24,16 @@ impl Plan {
     }
 }
 
+/// What `Math.random` is while a job runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RandomMode {
+    /// A generator seeded by job and shard, so that every attempt draws the same numbers.
+    #[default]
+    Seeded,
+    /// The browser's own.
+    System,
+}
+
 /// Why two numbers are not a sharding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {

@@ -23,11 +23,14 @@ use crate::ids::{AttemptId, Nonce};
 /// The WebSocket subprotocol.
 pub const SUBPROTOCOL: &str = "cluster.v1";
 
-/// Versions of this protocol, in order of their appearance.
+/// A version of this protocol. A number rather than an enum, so that a peer of another version is
+/// told so instead of being called malformed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum ProtocolVersion {
+pub struct ProtocolVersion(pub u16);
+
+impl ProtocolVersion {
     /// Signed Merkle batches, resumable sessions.
-    V1,
+    pub const V1: Self = Self(1);
 }
 
 /// Attempts `first .. first + count` of one leaf.

@@ -249,4 +249,8 @@ pub enum RefusalReason {
     Stopped,
     /// The time was not known yet.
     TimeUnknown,
+    /// Its executor was stopped because of another shard in it.
+    Interrupted,
+    /// This device refuses the job. It should not be sent there again.
+    JobRefused,
 }
