@@ -16,7 +16,7 @@ mod leaf;
 mod rotation;
 mod seal;
 #[cfg(any(test, feature = "vectors"))]
-pub mod vectors {}
+pub mod vectors;
 
 pub use assignment::{Assignment, Brain, Contents, Run, RunKind, ShardRun, StartError};
 pub use clock::{TimeError, TrustedClock};
@@ -168,6 +168,9 @@ impl Envelope<Unverified> {
             return Err(JwsError::Malformed.into());
         }
         let claims: seal::RootClaims = jws::open(root, seal::ROOT_TYPE, keys)?;
+        if !claims.is_known_version() {
+            return Err(JwsError::WrongType.into());
+        }
         let proved = merkle::root_from_path(merkle::leaf_hash(leaf), *index, claims.size, path);
         if proved.is_none_or(|root| root != claims.root) {
             return Err(EnvelopeError::NotInTree);
@@ -237,4 +240,6 @@ impl Envelope<Fresh> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod test_signers;
+#[cfg(test)]
+mod tests;

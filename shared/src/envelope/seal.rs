@@ -39,9 +39,11 @@ pub(super) struct RootClaims {
 
 impl RootClaims {
     pub(super) const fn covers(&self, from: UnixMillis, until: UnixMillis) -> bool {
+        self.iat.saturating_mul(1000) <= from.0 && until.0 <= self.exp.saturating_mul(1000)
+    }
+
+    pub(super) const fn is_known_version(&self) -> bool {
         self.v == VERSION
-            && self.iat.saturating_mul(1000) <= from.0
-            && until.0 <= self.exp.saturating_mul(1000)
     }
 }
 
