@@ -240,6 +240,6 @@ impl Envelope<Fresh> {
 }
 
 #[cfg(test)]
-mod test_signers;
+pub(crate) mod test_signers;
 #[cfg(test)]
 mod tests;

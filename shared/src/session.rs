@@ -18,6 +18,9 @@ use batches::Batches;
 use contents::ContentCache;
 use link::Link;
 
+#[cfg(test)]
+mod tests;
+
 pub use types::{Action, Entropy, Input, LinkStatus, Notice, SessionConfig, Status, StopReason};
 
 use crate::envelope::{
