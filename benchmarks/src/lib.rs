@@ -1,1 +1,4 @@
-//! Placeholder.
+//! Kernels, native workers and the harness that measures the cluster.
+
+pub mod kernels;
+pub mod native_worker;

@@ -1,0 +1,71 @@
+//! Native twins of example scripts: the same numbers, bit for bit, to check a cluster's against.
+
+/// Hits of `units` Monte Carlo samples of the quarter circle, the first of which has the absolute
+/// index `offset`: the twin of `examples/pi-sharded.js`. A sample depends on its index alone, so the
+/// sum does not depend on the cut into shards.
+pub fn pi_hits(offset: u64, units: u64) -> u64 {
+    (offset..offset + units)
+        .filter(|&index| is_hit(index))
+        .count() as u64
+}
+
+/// Coordinates are 15-bit integers, so that everything stays exact in 32-bit arithmetic.
+fn is_hit(index: u64) -> bool {
+    let low = mix(index as u32 ^ mix((index >> 32) as u32 ^ 0x9e37_79b9));
+    let (x, y) = (low & 0x7fff, low >> 17);
+    x * x + y * y < 0x4000_0000
+}
+
+/// Finaliser of MurmurHash3 (Appleby, public domain).
+fn mix(mut hash: u32) -> u32 {
+    hash = (hash ^ (hash >> 16)).wrapping_mul(0x85eb_ca6b);
+    hash = (hash ^ (hash >> 13)).wrapping_mul(0xc2b2_ae35);
+    hash ^ (hash >> 16)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::pi_hits;
+
+    #[test]
+    fn hits_do_not_depend_on_the_cut() {
+        let whole = pi_hits(0, 100_000);
+        assert_eq!(
+            whole,
+            (0..100)
+                .map(|shard| pi_hits(shard * 1_000, 1_000))
+                .sum::<u64>()
+        );
+        let estimate = 4.0 * whole as f64 / 100_000.0;
+        assert!((estimate - std::f64::consts::PI).abs() < 0.02, "{estimate}");
+    }
+
+    #[test]
+    fn the_script_counts_the_same_hits() {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/pi-sharded.js");
+        for (offset, units) in [(0, 50_000), (123_456, 10_000), ((1 << 40) + 5, 10_000)] {
+            let program = format!(
+                "globalThis.__BRAIN__ = {{offset: {offset}, units: {units}}};\
+                 const code = require('fs').readFileSync({script:?}, 'utf8');\
+                 const AsyncFunction = (async () => {{}}).constructor;\
+                 new AsyncFunction('args', 'console', code)({{}}, console)\
+                     .then(result => console.log(result.hits, result.samples));"
+            );
+            let output = match Command::new("node").args(["-e", &program]).output() {
+                Ok(output) => output,
+                Err(error) => {
+                    eprintln!("skipped: node cannot be run ({error})");
+                    return;
+                }
+            };
+            let text = String::from_utf8_lossy(&output.stdout);
+            assert_eq!(
+                text.trim(),
+                format!("{} {units}", pi_hits(offset, units)),
+                "{output:?}"
+            );
+        }
+    }
+}
