@@ -1,1 +1,20 @@
-//! Placeholder.
+//! What black-box tests and the demo need: the real server as a process, its HTTP API, and real
+//! browser tabs.
+//!
+//! Lives here: starting, driving and ending processes from the outside. Not here: any part of the
+//! product, and any judgement about it; those are the tests'. Whatever this crate starts it ends
+//! when its handle is dropped, whole process groups at once.
+
+pub mod api;
+pub mod cdp;
+pub mod chromium;
+pub mod page;
+pub mod process;
+pub mod server;
+pub mod worker_tab;
+
+pub use api::ApiClient;
+pub use chromium::Chromium;
+pub use page::Page;
+pub use server::{ServerProcess, ServerSetup};
+pub use worker_tab::WorkerTab;
