@@ -1,0 +1,196 @@
+//! What was typed.
+//!
+//! `--name value`; a `--name` that is followed by another flag, or by nothing, holds `true`. Values
+//! stay texts here: `settings` says what they mean, in the words that scripts look for.
+
+use std::ffi::OsString;
+
+use clap::{Arg, ArgMatches, Command};
+
+use crate::commands::Failure;
+
+/// One command with its flags.
+#[derive(Debug)]
+pub(crate) struct Typed {
+    /// Its name.
+    pub(crate) command: String,
+    flags: ArgMatches,
+}
+
+impl Typed {
+    /// The value of `--name`.
+    pub(crate) fn flag(&self, name: &str) -> Option<&str> {
+        self.flags
+            .try_get_one::<String>(name)
+            .ok()
+            .flatten()
+            .map(String::as_str)
+    }
+
+    /// Whether `--name` is there and not `false`.
+    pub(crate) fn is_set(&self, name: &str) -> bool {
+        self.flag(name).is_some_and(|value| value != "false")
+    }
+}
+
+/// Reads the command line.
+///
+/// # Errors
+/// Usage for no command, a message for one that does not exist, or clap's words about a flag.
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Typed, Failure> {
+    let mut command = command();
+    let usage = command.render_help().to_string();
+    let matches = command
+        .try_get_matches_from(args)
+        .map_err(|error| refusal(&error, &usage))?;
+    match matches.subcommand() {
+        Some((name, flags)) => Ok(Typed {
+            command: name.to_owned(),
+            flags: flags.clone(),
+        }),
+        None => Err(Failure::Usage(usage)),
+    }
+}
+
+fn refusal(error: &clap::Error, usage: &str) -> Failure {
+    use clap::error::{ContextKind, ErrorKind};
+    if error.kind() == ErrorKind::InvalidSubcommand {
+        let name = error.get(ContextKind::InvalidSubcommand);
+        let name = name.map_or_else(String::new, ToString::to_string);
+        return Failure::Message(format!("Unknown command: {name}"));
+    }
+    // What clap shows on stdout (help, version) stands alone; complaints come with the usage.
+    if error.use_stderr() {
+        Failure::Usage(format!("{error}\n{usage}"))
+    } else {
+        Failure::Help(error.to_string())
+    }
+}
+
+fn flag(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name)
+        .long(name)
+        .help(help)
+        .num_args(0..=1)
+        .default_missing_value("true")
+        .allow_negative_numbers(true)
+        .value_name("VALUE")
+        .overrides_with(name)
+}
+
+fn with_server(command: Command) -> Command {
+    command
+        .arg(flag(
+            "host",
+            "Server's address [default: http://127.0.0.1:8080]",
+        ))
+        .arg(flag(
+            "client-token",
+            "Client key or mnemonic [env: CLIENT_API_KEY]",
+        ))
+}
+
+/// All commands and flags.
+pub(crate) fn command() -> Command {
+    Command::new("cluster")
+        .about("Submits jobs to a cluster of browsers")
+        .version(env!("CARGO_PKG_VERSION"))
+        .disable_help_subcommand(true)
+        .subcommand(with_server(
+            Command::new("submit")
+                .about("Adds two integers, to see that the cluster works")
+                .arg(flag("a", "First operand"))
+                .arg(flag("b", "Second operand"))
+                .arg(flag(
+                    "timeout-ms",
+                    "How long to wait for the result [default: 30000]",
+                )),
+        ))
+        .subcommand(with_server(run_js()))
+        .subcommand(with_server(
+            Command::new("invite")
+                .about("Makes an invite for workers")
+                .arg(flag("ttl-sec", "How long it lets workers in, 60 to 86400"))
+                .arg(flag("label", "A name for it, up to 64 characters"))
+                .arg(flag("qr", "Show a QR code"))
+                .arg(flag("qr-file", "Write the QR code to this PNG file")),
+        ))
+        .subcommand(
+            Command::new("token-mnemonic")
+                .about("Shows a client key as words")
+                .arg(flag("token", "The key"))
+                .arg(flag("env-file", "Take CLIENT_API_KEY from this file"))
+                .arg(flag("client-token", "The key [env: CLIENT_API_KEY]")),
+        )
+        .subcommand(
+            Command::new("mnemonic-token")
+                .about("Shows words as a client key")
+                .arg(flag("phrase", "12 to 24 words"))
+                .arg(flag("format", "base64url or hex [default: base64url]")),
+        )
+}
+
+fn run_js() -> Command {
+    Command::new("run-js")
+        .alias("submit-js")
+        .about("Runs a script, as a whole or cut into shards")
+        .arg(flag("file", "The script"))
+        .arg(flag("code", "The script itself"))
+        .arg(flag("args-json", "What the script gets as args, in JSON").alias("args"))
+        .arg(flag(
+            "execution-model",
+            "single or sharded [default: single]",
+        ))
+        .arg(flag("total-units", "Units of work in all shards"))
+        .arg(flag("units-per-shard", "Units of work in one shard"))
+        .arg(flag("reducer", "sum, collect, min or max [default: sum]"))
+        .arg(flag(
+            "sum-fields",
+            "Fields to add up [default: hits,samples]",
+        ))
+        .arg(flag("run-timeout-ms", "Time limit of one run; 0 for none"))
+        .arg(flag(
+            "timeout-ms",
+            "How long to wait for the result [default: 30000]",
+        ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(args: &[&str]) -> Typed {
+        parse(args.iter().map(Into::into)).unwrap()
+    }
+
+    #[test]
+    fn a_flag_without_value_is_true() {
+        let args = typed(&["cluster", "invite", "--qr", "--ttl-sec", "60"]);
+        assert!(args.is_set("qr"));
+        assert_eq!(args.flag("ttl-sec"), Some("60"));
+        assert_eq!(args.flag("label"), None);
+        assert!(!typed(&["cluster", "invite", "--qr", "false"]).is_set("qr"));
+    }
+
+    #[test]
+    fn negative_numbers_are_values() {
+        assert_eq!(
+            typed(&["cluster", "submit", "--a", "-5", "--b", "2"]).flag("a"),
+            Some("-5")
+        );
+    }
+
+    #[test]
+    fn old_names_are_kept() {
+        let args = typed(&["cluster", "submit-js", "--args", "{}", "--code", "return 1"]);
+        assert_eq!(
+            (args.command.as_str(), args.flag("args-json")),
+            ("run-js", Some("{}"))
+        );
+    }
+
+    #[test]
+    fn commands_are_well_formed() {
+        command().debug_assert();
+    }
+}

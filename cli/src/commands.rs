@@ -1,0 +1,48 @@
+//! One file a command.
+
+mod invite;
+mod key;
+mod run_js;
+mod submit;
+mod wait;
+
+use std::ffi::OsString;
+
+use crate::api::CallError;
+use crate::args;
+
+/// How a command ended otherwise than by doing its work.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// What was asked for with `--help` or `--version`; not a failure to a shell.
+    Help(String),
+    /// Usage, for stdout.
+    Usage(String),
+    /// One line for stderr.
+    Message(String),
+}
+
+impl Failure {
+    pub(crate) fn message(text: impl Into<String>) -> Self {
+        Self::Message(text.into())
+    }
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        Self::Message(error.to_string())
+    }
+}
+
+/// Does what the command line says.
+pub(crate) fn run(command_line: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
+    let args = args::parse(command_line)?;
+    match args.command.as_str() {
+        "submit" => submit::run(&args),
+        "run-js" => run_js::run(&args),
+        "invite" => invite::run(&args),
+        "token-mnemonic" => key::to_mnemonic(&args),
+        "mnemonic-token" => key::from_mnemonic(&args),
+        other => Err(Failure::message(format!("Unknown command: {other}"))),
+    }
+}

@@ -1,0 +1,141 @@
+//! What the flags mean. Error texts here are ones that scripts look for.
+
+use serde_json::{Map, Value, json};
+
+use crate::api::Api;
+use crate::args::Typed;
+use crate::commands::Failure;
+
+const DEFAULT_HOST: &str = "http://127.0.0.1:8080";
+const DEFAULT_WAIT_MS: u64 = 30_000;
+
+/// The server to talk to.
+pub(crate) fn server(args: &Typed) -> Result<Api, Failure> {
+    let key = client_key(args).ok_or_else(|| {
+        Failure::message(
+            "Missing client token. Provide --client-token or set CLIENT_API_KEY env var.",
+        )
+    })?;
+    Ok(Api::new(
+        args.flag("host")
+            .unwrap_or(DEFAULT_HOST)
+            .trim_end_matches('/'),
+        &key,
+    ))
+}
+
+/// `--client-token`, else the environment.
+pub(crate) fn client_key(args: &Typed) -> Option<String> {
+    args.flag("client-token")
+        .map(str::to_owned)
+        .or_else(|| std::env::var("CLIENT_API_KEY").ok())
+        .filter(|key| !key.is_empty())
+}
+
+/// An integer that must be there.
+pub(crate) fn required_integer(args: &Typed, name: &str) -> Result<i64, Failure> {
+    let text = args
+        .flag(name)
+        .ok_or_else(|| Failure::message(format!("Missing required flag --{name}")))?;
+    integer(name, text)
+}
+
+fn integer(name: &str, text: &str) -> Result<i64, Failure> {
+    text.parse()
+        .map_err(|_| Failure::message(format!("--{name} must be an integer")))
+}
+
+fn positive(args: &Typed, name: &str) -> Result<i64, Failure> {
+    let number = required_integer(args, name)?;
+    if number > 0 {
+        Ok(number)
+    } else {
+        Err(Failure::message(format!(
+            "--{name} must be a positive integer"
+        )))
+    }
+}
+
+/// How long to wait for a result, in milliseconds.
+pub(crate) fn wait_ms(args: &Typed) -> Result<u64, Failure> {
+    let Some(text) = args.flag("timeout-ms") else {
+        return Ok(DEFAULT_WAIT_MS);
+    };
+    u64::try_from(integer("timeout-ms", text)?)
+        .map_err(|_| Failure::message("--timeout-ms must not be negative"))
+}
+
+/// The body of `POST /api/jobs/run-js`.
+pub(crate) fn run_js_body(args: &Typed) -> Result<Value, Failure> {
+    let mut body = Map::new();
+    body.insert("code".into(), code(args)?.into());
+    if let Some(text) = args.flag("args-json") {
+        let value: Value = serde_json::from_str(text)
+            .map_err(|_| Failure::message("--args-json must be valid JSON"))?;
+        body.insert("args".into(), value);
+    }
+    if let Some(text) = args.flag("run-timeout-ms") {
+        body.insert("timeoutMs".into(), integer("run-timeout-ms", text)?.into());
+    }
+    let model = args
+        .flag("execution-model")
+        .unwrap_or("single")
+        .to_lowercase();
+    match model.as_str() {
+        "single" => {}
+        "sharded" => {
+            let shards = json!({
+                "totalUnits": positive(args, "total-units")?,
+                "unitsPerShard": positive(args, "units-per-shard")?,
+            });
+            body.insert("shardConfig".into(), shards);
+            body.insert("reducer".into(), reducer(args)?);
+        }
+        _ => {
+            return Err(Failure::message(
+                "--execution-model must be 'single' or 'sharded'",
+            ));
+        }
+    }
+    body.insert("executionModel".into(), model.into());
+    Ok(Value::Object(body))
+}
+
+fn code(args: &Typed) -> Result<String, Failure> {
+    match (args.flag("file"), args.flag("code")) {
+        (Some(path), None) => std::fs::read_to_string(path).map_err(|error| {
+            Failure::message(format!("Failed to read script file '{path}': {error}"))
+        }),
+        (None, Some(code)) => Ok(code.to_owned()),
+        (Some(_), Some(_)) | (None, None) => Err(Failure::message(
+            "Provide exactly one of --file or --code for run-js.",
+        )),
+    }
+}
+
+fn reducer(args: &Typed) -> Result<Value, Failure> {
+    let name = args.flag("reducer").unwrap_or("sum").to_lowercase();
+    match name.as_str() {
+        "sum" => Ok(json!({"type": "sum", "fields": sum_fields(args)?})),
+        "collect" => Ok(json!({"type": "collect"})),
+        "min" | "max" => Ok(json!({"type": name, "field": "value"})),
+        _ => Err(Failure::message(
+            "--reducer must be one of: sum, collect, min, max",
+        )),
+    }
+}
+
+fn sum_fields(args: &Typed) -> Result<Vec<&str>, Failure> {
+    let text = args.flag("sum-fields").unwrap_or("hits,samples");
+    let fields: Vec<&str> = text
+        .split(',')
+        .map(str::trim)
+        .filter(|field| !field.is_empty())
+        .collect();
+    if fields.is_empty() {
+        return Err(Failure::message(
+            "--sum-fields must contain at least one field name",
+        ));
+    }
+    Ok(fields)
+}

@@ -1,0 +1,373 @@
+//! The binary against a scripted server: lines, streams and exit codes that scripts rely on.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::process::{Command, Output};
+use std::sync::mpsc;
+
+/// A server that gives one recorded answer a request, in order, and tells what it was asked.
+struct Server {
+    host: String,
+    asked: mpsc::Receiver<String>,
+}
+
+impl Server {
+    fn answering(answers: &[(u16, &str)]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = format!("http://{}", listener.local_addr().unwrap());
+        let (tell, asked) = mpsc::channel();
+        let answers: Vec<(u16, String)> = answers
+            .iter()
+            .map(|(status, body)| (*status, (*body).to_owned()))
+            .collect();
+        std::thread::spawn(move || {
+            for (status, body) in answers {
+                let (stream, _) = listener.accept().unwrap();
+                let mut reader = BufReader::new(stream);
+                tell.send(read_request(&mut reader)).unwrap();
+                write!(
+                    reader.get_mut(),
+                    "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n\
+                     content-length: {}\r\nconnection: close\r\n\r\n{body}",
+                    body.len()
+                )
+                .unwrap();
+            }
+        });
+        Self { host, asked }
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.asked.try_iter().collect()
+    }
+}
+
+/// Request line, authorization and body, in one text.
+fn read_request(reader: &mut impl BufRead) -> String {
+    let mut kept = Vec::new();
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        let line = line.trim_end();
+        if line.is_empty() {
+            break;
+        }
+        let lower = line.to_lowercase();
+        if let Some(text) = lower.strip_prefix("content-length: ") {
+            length = text.parse().unwrap();
+        }
+        if kept.is_empty() || lower.starts_with("authorization") {
+            kept.push(line.to_owned());
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    kept.push(String::from_utf8(body).unwrap());
+    kept.join(" | ")
+}
+
+fn cluster(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_cluster"))
+        .args(args)
+        .env_remove("CLIENT_API_KEY")
+        .output()
+        .unwrap()
+}
+
+fn with_server(server: &Server, args: &[&str]) -> Output {
+    let server = ["--host", &server.host, "--client-token", "key"];
+    cluster(&[args, &server].concat())
+}
+
+#[track_caller]
+fn assert_output(output: &Output, code: i32, stdout: &str, stderr: &str) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert_eq!(
+        (
+            output.status.code(),
+            text(&output.stdout).as_str(),
+            text(&output.stderr).as_str()
+        ),
+        (Some(code), stdout, stderr)
+    );
+}
+
+#[test]
+fn submit_prints_each_change_and_the_result() {
+    let server = Server::answering(&[
+        (201, r#"{"jobId":"id-1","status":"queued"}"#),
+        (
+            200,
+            r#"{"jobId":"id-1","status":"queued","executionModel":"single","result":null}"#,
+        ),
+        (
+            200,
+            r#"{"jobId":"id-1","status":"queued","executionModel":"single","result":null}"#,
+        ),
+        (
+            200,
+            r#"{"jobId":"id-1","status":"done","executionModel":"single","result":42}"#,
+        ),
+    ]);
+    let output = with_server(&server, &["submit", "--a", "2", "--b", "40"]);
+    let stdout = format!(
+        "Submitting add job to {}: 2 + 40\nJob queued: id-1\nStatus: queued\n\
+         Execution Model: single\nStatus: done\nExecution Model: single\nResult: 42\n",
+        server.host
+    );
+    assert_output(&output, 0, &stdout, "");
+    let asked = server.asked();
+    let (head, body) = asked[0].rsplit_once(" | ").unwrap();
+    assert_eq!(head, "POST /api/jobs HTTP/1.1 | authorization: Bearer key");
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(body, serde_json::json!({"a": 2, "b": 40}));
+    assert!(asked[1].starts_with("GET /api/jobs/id-1 HTTP/1.1"));
+}
+
+#[test]
+fn run_js_sends_what_the_flags_say() {
+    let server = Server::answering(&[
+        (201, r#"{"jobId":"id-2","status":"running","note":null}"#),
+        (
+            200,
+            r#"{"status":"done","executionModel":"sharded","result":{"aggregate":{"value":3}}}"#,
+        ),
+    ]);
+    let output = with_server(
+        &server,
+        &[
+            "run-js",
+            "--code",
+            "return 1",
+            "--execution-model",
+            "sharded",
+            "--total-units",
+            "95",
+            "--units-per-shard",
+            "10",
+            "--sum-fields",
+            " value , ",
+            "--args",
+            "[1]",
+            "--run-timeout-ms",
+            "500",
+        ],
+    );
+    assert!(output.status.success(), "{output:?}");
+    let body = server.asked()[0].split(" | ").last().unwrap().to_owned();
+    let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        body,
+        serde_json::json!({
+            "code": "return 1", "args": [1], "timeoutMs": 500, "executionModel": "sharded",
+            "shardConfig": {"totalUnits": 95, "unitsPerShard": 10},
+            "reducer": {"type": "sum", "fields": ["value"]},
+        })
+    );
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    let result = "Result: {\n  \"aggregate\": {\n    \"value\": 3\n  }\n}\n";
+    assert!(stdout.ends_with(result), "{stdout}");
+}
+
+#[test]
+fn a_failed_job_ends_with_its_error() {
+    let server = Server::answering(&[
+        (201, r#"{"jobId":"id-3"}"#),
+        (
+            200,
+            r#"{"status":"failed","executionModel":"single","error":"stopped_by_client"}"#,
+        ),
+    ]);
+    let output = with_server(&server, &["run-js", "--code", "return 1"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "Job failed: stopped_by_client\n"
+    );
+}
+
+#[test]
+fn a_refusal_is_the_servers_text_alone() {
+    let server = Server::answering(&[(401, r#"{"error":"Unauthorized client token."}"#)]);
+    let output = with_server(&server, &["submit", "--a", "1", "--b", "2"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "Unauthorized client token.\n"
+    );
+}
+
+#[test]
+fn waiting_has_an_end() {
+    let queued = r#"{"status":"queued","executionModel":"single"}"#;
+    let server = Server::answering(&[(201, r#"{"jobId":"id-4"}"#), (200, queued), (200, queued)]);
+    let output = with_server(
+        &server,
+        &["submit", "--a", "1", "--b", "2", "--timeout-ms", "20"],
+    );
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "Timed out after 20 ms waiting for job completion\n"
+    );
+}
+
+#[test]
+fn an_invite_is_printed_line_by_line_and_written_as_png() {
+    let server = Server::answering(&[(
+        201,
+        r#"{"inviteUrl":"http://h/worker?invite=t","phraseCode":"lamp river","phraseInviteUrl":
+           "http://h/p/lamp-river","shortInviteUrl":null,"inviteQrDataUrl":
+           "data:image/png;base64,AAEC","expiresAt":"2026-01-01T01:00:00.000Z","ttlSec":3600}"#,
+    )]);
+    let dir = tempfile::tempdir().unwrap();
+    let png = dir.path().join("qr.png");
+    let output = with_server(&server, &["invite", "--qr-file", png.to_str().unwrap()]);
+    let stdout = format!(
+        "Invite URL: http://h/worker?invite=t\nWorker Phrase: lamp river\n\
+         Phrase Invite URL: http://h/p/lamp-river\nExpires At: 2026-01-01T01:00:00.000Z\n\
+         TTL Seconds: 3600\nQR PNG: {}\n",
+        png.display()
+    );
+    assert_output(&output, 0, &stdout, "");
+    assert_eq!(std::fs::read(png).unwrap(), [0, 1, 2]);
+}
+
+#[test]
+fn words_and_keys_convert_both_ways() {
+    let words = "abandon amount liar amount expire adjust cage candy arch gather drum buyer";
+    let key = "AAECAwQFBgcICQoLDA0ODw";
+    let output = cluster(&["token-mnemonic", "--token", key]);
+    assert_output(&output, 0, &format!("Mnemonic: {words}\n"), "");
+    let output = cluster(&["mnemonic-token", "--phrase", words]);
+    assert_output(&output, 0, &format!("Token (base64url): {key}\n"), "");
+    let output = cluster(&["mnemonic-token", "--phrase", words, "--format", "hex"]);
+    assert_output(
+        &output,
+        0,
+        "Token (hex): 000102030405060708090a0b0c0d0e0f\n",
+        "",
+    );
+}
+
+#[test]
+fn a_key_is_found_in_an_env_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("env");
+    std::fs::write(&file, "PORT=1\nCLIENT_API_KEY=AAECAwQFBgcICQoLDA0ODw\n").unwrap();
+    let output = cluster(&["token-mnemonic", "--env-file", file.to_str().unwrap()]);
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn complaints_are_the_ones_that_scripts_look_for() {
+    let cases: &[(&[&str], &str)] = &[
+        (&["submit", "--b", "1"], "Missing required flag --a"),
+        (
+            &["submit", "--a", "x", "--b", "1"],
+            "--a must be an integer",
+        ),
+        (
+            &["submit", "--a", "1", "--b", "1"],
+            "Missing client token. Provide --client-token or set CLIENT_API_KEY env var.",
+        ),
+        (
+            &["run-js"],
+            "Provide exactly one of --file or --code for run-js.",
+        ),
+        (
+            &["run-js", "--code", "x", "--file", "y"],
+            "Provide exactly one of --file or --code for run-js.",
+        ),
+        (
+            &["run-js", "--code", "x", "--args-json", "{"],
+            "--args-json must be valid JSON",
+        ),
+        (
+            &["run-js", "--code", "x", "--execution-model", "both"],
+            "--execution-model must be 'single' or 'sharded'",
+        ),
+        (
+            &[
+                "run-js",
+                "--code",
+                "x",
+                "--execution-model",
+                "sharded",
+                "--total-units",
+                "1",
+                "--units-per-shard",
+                "1",
+                "--sum-fields",
+                ",",
+            ],
+            "--sum-fields must contain at least one field name",
+        ),
+        (
+            &[
+                "run-js",
+                "--code",
+                "x",
+                "--execution-model",
+                "sharded",
+                "--total-units",
+                "1",
+                "--units-per-shard",
+                "1",
+                "--reducer",
+                "median",
+            ],
+            "--reducer must be one of: sum, collect, min, max",
+        ),
+        (&["frobnicate"], "Unknown command: frobnicate"),
+        (
+            &["mnemonic-token", "--phrase", "one two"],
+            "Could not convert mnemonic to token: 2 words; a mnemonic has 12, 15, 18, 21 or 24",
+        ),
+    ];
+    for (args, complaint) in cases {
+        assert_output(&cluster(args), 1, "", &format!("{complaint}\n"));
+    }
+    let output = cluster(&["run-js", "--file", "/no/such/script.js"]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        stderr.starts_with("Failed to read script file '/no/such/script.js': "),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn usage_goes_to_stdout_and_is_no_success() {
+    let output = cluster(&[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("Usage: cluster"));
+    assert!(output.stderr.is_empty());
+    assert_eq!(cluster(&["--help"]).status.code(), Some(0));
+}
+
+#[test]
+fn a_server_that_is_not_there_is_named() {
+    let args = [
+        "submit",
+        "--a",
+        "1",
+        "--b",
+        "2",
+        "--client-token",
+        "k",
+        "--host",
+    ];
+    let output = cluster(&[&args[..], &["http://127.0.0.1:1"]].concat());
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        stderr.starts_with("Cannot reach http://127.0.0.1:1: "),
+        "{stderr}"
+    );
+    assert!(
+        stderr.trim_end().ends_with("Set --host to its address."),
+        "{stderr}"
+    );
+}
