@@ -160,6 +160,13 @@ pub struct ShardResult {
     pub details: Option<Box<ResultDetails>>,
 }
 
+impl ShardResult {
+    /// Run time as the run envelope shows it: whole milliseconds, rounded.
+    pub const fn duration_ms(&self) -> u64 {
+        self.duration_us.saturating_add(500) / 1000
+    }
+}
+
 /// How a run ended. The exit codes are those of the run envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ResultStatus {
@@ -171,6 +178,18 @@ pub enum ResultStatus {
     TimedOut,
     /// The executor broke, or the result would not fit (exit code 70).
     ExecutorFailed,
+}
+
+impl ResultStatus {
+    /// The exit code of the run envelope.
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Returned => 0,
+            Self::Threw => 1,
+            Self::TimedOut => 124,
+            Self::ExecutorFailed => 70,
+        }
+    }
 }
 
 /// Rare parts of a result.
