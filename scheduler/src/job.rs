@@ -1,0 +1,353 @@
+//! A running job: what is left to do, what is folded, and what of that is stored.
+//!
+//! Two states side by side: the one ahead, into which results are folded as they come, and the
+//! committed one, which alone may be shown. Between them lie the deltas of the `ledger`.
+
+use std::collections::BTreeSet;
+
+use range_set_blaze::RangeSetBlaze;
+use shared::ids::{AttemptId, JobId, SessionId, WorkerId};
+use shared::limits::MAX_SHARD_ATTEMPTS;
+use shared::plan::Plan;
+use shared::reduce::{Reducer, ReducerState};
+use shared::time::Millis;
+use shared::wire::{self, AttemptRange, Disposition, ResultStatus, ShardResult};
+
+use crate::event::{Delta, JobEnd, JobKind, JobOutline, JobView};
+use crate::leaf::Slot;
+use crate::ledger::{Ledger, Pending, Uncommitted, Verdict};
+use crate::outbox::continues;
+use crate::speed::Speed;
+use crate::supply::{Holder, Supply};
+
+/// Memory that a delta takes beside its parts, in bytes.
+const DELTA_BYTES: usize = 512;
+/// Memory that a range of shards takes, in bytes.
+const RANGE_BYTES: usize = 48;
+
+/// When a disposition may be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// After the commit of what it rests on.
+    Pending,
+    /// Nothing durable rests on it.
+    AtOnce(Disposition),
+}
+
+/// A result and where it comes from.
+#[derive(Debug)]
+pub(crate) struct Delivery<'a> {
+    pub(crate) session: SessionId,
+    pub(crate) worker: &'a WorkerId,
+    pub(crate) attempt: AttemptId,
+    pub(crate) slot: Slot,
+    pub(crate) result: ShardResult,
+}
+
+/// What one step changes; becomes one delta.
+#[derive(Debug, Default)]
+struct Batch {
+    completed: Vec<u64>,
+    verdicts: Vec<Verdict>,
+    pointless: Vec<Holder>,
+    end: Option<JobEnd>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) id: JobId,
+    pub(crate) kind: JobKind,
+    pub(crate) supply: Supply,
+    pub(crate) ledger: Ledger,
+    /// What a shard takes on average on any worker.
+    pub(crate) speed: Speed,
+    /// Sessions that were given attempts of it.
+    pub(crate) members: BTreeSet<SessionId>,
+    /// Its place among the jobs that have work.
+    pub(crate) turn: Option<u64>,
+    plan: Plan,
+    reducer: Option<Reducer>,
+    completed: RangeSetBlaze<u64>,
+    completed_count: u64,
+    failed_shards: u64,
+    reducer_state: ReducerState,
+    /// The highest mark that any delta carries.
+    reserved: u64,
+    was_started: bool,
+    /// Its last delta is under way: nothing is handed out or folded any more.
+    is_ending: bool,
+    batch: Batch,
+    shown: Shown,
+}
+
+/// The committed state.
+#[derive(Debug)]
+struct Shown {
+    completed: u64,
+    failed: u64,
+    reducer_state: ReducerState,
+}
+
+impl Job {
+    pub(crate) fn new(outline: JobOutline) -> Self {
+        let total = outline.plan.total_shards();
+        let completed_count = u64::try_from(outline.completed.len()).unwrap_or(u64::MAX);
+        let high_water = outline.high_water.min(total);
+        let was_handed_out = outline.reclaim || completed_count > 0;
+        let withheld = was_handed_out.then(|| below(high_water) - &outline.completed);
+        Self {
+            id: outline.job,
+            kind: outline.kind,
+            supply: Supply::new(total, high_water, withheld),
+            ledger: Ledger::new(outline.seq),
+            speed: Speed::default(),
+            members: BTreeSet::new(),
+            turn: None,
+            plan: outline.plan,
+            reducer: outline.reducer,
+            completed_count,
+            failed_shards: outline.failed_shards,
+            shown: Shown {
+                completed: completed_count,
+                failed: outline.failed_shards,
+                reducer_state: outline.reducer_state.clone(),
+            },
+            completed: outline.completed,
+            reducer_state: outline.reducer_state,
+            reserved: high_water,
+            was_started: completed_count > 0,
+            is_ending: false,
+            batch: Batch::default(),
+        }
+    }
+
+    pub(crate) fn view(&self) -> JobView {
+        JobView {
+            completed: self.shown.completed,
+            failed: self.shown.failed,
+            in_flight: self.supply.in_flight(),
+            started: self.was_started,
+            reducer_state: self.shown.reducer_state.clone(),
+        }
+    }
+
+    pub(crate) const fn is_ending(&self) -> bool {
+        self.is_ending
+    }
+
+    pub(crate) fn has_work(&self) -> bool {
+        !self.is_ending && self.supply.has_work()
+    }
+
+    pub(crate) const fn mark_started(&mut self) {
+        self.was_started = true;
+    }
+
+    /// Ends a job whose shards are all completed but whose end was not stored.
+    pub(crate) fn end_if_complete(&mut self) {
+        if self.completed_count == self.plan.total_shards() && self.reducer.is_some() {
+            self.end(JobEnd::Reduced);
+        }
+    }
+
+    /// Takes in a result of an attempt that the worker was really given and that was not answered.
+    pub(crate) fn deliver(&mut self, delivery: Delivery<'_>, now: Millis) -> Answer {
+        let Delivery {
+            session,
+            worker,
+            attempt,
+            slot,
+            result,
+        } = delivery;
+        if self.is_ending {
+            return self.answer(session, attempt, Disposition::Stale);
+        }
+        if slot.is_tracked && !self.supply.is_open(slot.shard) {
+            return self.answer(session, attempt, Disposition::Duplicate);
+        }
+        let by = Holder { session, attempt };
+        if self.shall_retry(slot, &result) {
+            self.supply.fail(slot.shard, by, worker, now);
+            return Answer::AtOnce(Disposition::Stale);
+        }
+        let pointless = self.supply.complete(slot.shard, by);
+        self.batch.pointless.extend(pointless);
+        self.fold(slot.shard, result);
+        self.answer(session, attempt, Disposition::Durable)
+    }
+
+    /// Answers another result of an attempt whose result was disposed of, or that is over.
+    pub(crate) fn answer_again(&mut self, session: SessionId, attempt: AttemptId, slot: Slot) -> Answer {
+        if self.is_completed(slot.shard) {
+            self.answer(session, attempt, Disposition::Duplicate)
+        } else if self.is_ending {
+            self.answer(session, attempt, Disposition::Stale)
+        } else {
+            Answer::AtOnce(Disposition::Stale)
+        }
+    }
+
+    fn is_completed(&self, shard: u64) -> bool {
+        self.completed.contains(shard) || self.batch.completed.contains(&shard)
+    }
+
+    fn answer(&mut self, session: SessionId, attempt: AttemptId, disposition: Disposition) -> Answer {
+        let range = AttemptRange::one(attempt);
+        if let Some(last) = self.batch.verdicts.last_mut()
+            && last.session == session
+            && last.disposition == disposition
+            && continues(last.range, range)
+        {
+            last.range.count += 1;
+        } else {
+            self.batch.verdicts.push(Verdict {
+                session,
+                range,
+                disposition,
+            });
+        }
+        Answer::Pending
+    }
+
+    /// Only shards of a sharded job are tried again; the result of a single run is its result,
+    /// whatever it is.
+    fn shall_retry(&self, slot: Slot, result: &ShardResult) -> bool {
+        let has_failed = result.status != ResultStatus::Returned;
+        let is_sharded = matches!(self.plan, Plan::Sharded(_)) && self.reducer.is_some();
+        let failures = if slot.is_tracked {
+            self.supply.failures(slot.shard)
+        } else {
+            0
+        };
+        is_sharded && has_failed && failures + 1 < MAX_SHARD_ATTEMPTS
+    }
+
+    fn fold(&mut self, shard: u64, result: ShardResult) {
+        let Some(reducer) = &self.reducer else {
+            self.complete(shard, result.status);
+            return self.end(JobEnd::Single(result));
+        };
+        match reducer.fold(&mut self.reducer_state, &result) {
+            Ok(()) => {
+                self.complete(shard, result.status);
+                if self.completed_count == self.plan.total_shards() {
+                    self.end(JobEnd::Reduced);
+                }
+            }
+            Err(error) => self.end(JobEnd::Failed(format!("reducer_error:{error}"))),
+        }
+    }
+
+    fn complete(&mut self, shard: u64, status: ResultStatus) {
+        self.batch.completed.push(shard);
+        self.completed_count += 1;
+        if status != ResultStatus::Returned {
+            self.failed_shards += 1;
+        }
+    }
+
+    fn end(&mut self, end: JobEnd) {
+        self.batch.end = Some(end);
+        self.is_ending = true;
+    }
+
+    /// Turns what has changed since the last call into a delta, which is to be persisted, and gives
+    /// it back; and verdicts that wait for nothing.
+    pub(crate) fn close_batch(
+        &mut self,
+        block: u64,
+        uncommitted: &mut Uncommitted,
+        now: Millis,
+    ) -> (Option<Delta>, Vec<Verdict>) {
+        let is_raised = self.raise_reserve(block);
+        let batch = std::mem::take(&mut self.batch);
+        if batch.completed.is_empty() && batch.end.is_none() && !is_raised {
+            return (None, self.ledger.defer(batch.verdicts));
+        }
+        let completed = to_ranges(batch.completed);
+        for range in completed.ranges() {
+            self.completed.ranges_insert(range);
+        }
+        let delta = Delta {
+            job: self.id,
+            seq: self.ledger.next_seq(),
+            reducer_state: (!completed.is_empty() && self.reducer.is_some())
+                .then(|| self.reducer_state.clone()),
+            completed,
+            failed_shards: self.failed_shards,
+            high_water: self.reserved,
+            end: batch.end,
+        };
+        let bytes = estimate_bytes(&delta, &batch.verdicts);
+        let to_persist = uncommitted.follow(self.id, &mut self.ledger, |ledger| {
+            ledger.append(delta, batch.verdicts, batch.pointless, bytes, now)
+        });
+        (to_persist, Vec::new())
+    }
+
+    /// Raises the mark by a block once half of the last one is handed out.
+    fn raise_reserve(&mut self, block: u64) -> bool {
+        let total = self.plan.total_shards();
+        let is_low = self.supply.cursor() + block / 2 >= self.reserved;
+        if self.is_ending || self.reserved >= total || !is_low {
+            return false;
+        }
+        self.reserved = self.reserved.saturating_add(block).min(total);
+        true
+    }
+
+    /// Makes a stored delta what is shown.
+    pub(crate) fn apply(&mut self, settled: &mut Pending) {
+        let delta = &mut settled.delta;
+        self.shown.completed += u64::try_from(delta.completed.len()).unwrap_or(u64::MAX);
+        self.shown.failed = delta.failed_shards;
+        if let Some(state) = delta.reducer_state.take() {
+            self.shown.reducer_state = state;
+        }
+        self.supply.raise_mark(delta.high_water);
+    }
+}
+
+fn below(end: u64) -> RangeSetBlaze<u64> {
+    match end.checked_sub(1) {
+        Some(last) => RangeSetBlaze::from_iter([0..=last]),
+        None => RangeSetBlaze::new(),
+    }
+}
+
+/// As few ranges as neighbours allow.
+fn to_ranges(mut shards: Vec<u64>) -> RangeSetBlaze<u64> {
+    shards.sort_unstable();
+    let mut set = RangeSetBlaze::new();
+    for run in shards.chunk_by(|a, b| a + 1 == *b) {
+        if let (Some(first), Some(last)) = (run.first(), run.last()) {
+            set.ranges_insert(*first..=*last);
+        }
+    }
+    set
+}
+
+fn estimate_bytes(delta: &Delta, verdicts: &[Verdict]) -> usize {
+    let state = delta
+        .reducer_state
+        .as_ref()
+        .map_or(0, |state| wire::encode(state).len());
+    let end = match &delta.end {
+        Some(JobEnd::Single(result)) => result_bytes(result),
+        Some(JobEnd::Failed(text)) => text.len(),
+        Some(JobEnd::Reduced) | None => 0,
+    };
+    let ranges = delta.completed.ranges_len() + verdicts.len();
+    DELTA_BYTES + 2 * state + end + ranges * RANGE_BYTES
+}
+
+fn result_bytes(result: &ShardResult) -> usize {
+    let details = result.details.as_ref().map_or(0, |details| {
+        let lines = details.notes.iter().chain(&details.logs);
+        let error = details.error.as_ref().map_or(0, |error| {
+            error.message.len() + error.stack.as_ref().map_or(0, String::len)
+        });
+        error + lines.map(|line| line.len() + size_of::<String>()).sum::<usize>()
+    });
+    result.value.as_ref().map_or(0, String::len) + details
+}

@@ -1,0 +1,178 @@
+//! The attempts of one assignment and what has become of each.
+//!
+//! The counts follow the states: change a state through [`Leaf::set`] only.
+
+use shared::ids::{AttemptId, JobId, Nonce};
+use shared::time::Millis;
+use shared::wire::Stage;
+
+/// What has become of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SlotState {
+    /// With the worker. `is_running`: the worker said that it has started.
+    Held { is_running: bool },
+    /// Its result is here, its disposition waits for a commit.
+    Received,
+    /// Its result was disposed of.
+    Disposed,
+    /// Taken away, but a result that comes before another attempt's still counts.
+    Taken,
+    /// Taken away for good.
+    Over,
+}
+
+/// One attempt.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slot {
+    pub(crate) shard: u64,
+    /// Taken away unless renewed before.
+    pub(crate) lease: Millis,
+    pub(crate) state: SlotState,
+    /// The job keeps an entry of its own for the shard (`supply`).
+    pub(crate) is_tracked: bool,
+}
+
+/// Consecutive attempts of one job.
+#[derive(Debug, Clone, Copy)]
+struct Segment {
+    job: JobId,
+    end: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Leaf {
+    /// Orders leaves by age.
+    pub(crate) serial: u64,
+    /// When it was given to a worker that held nothing; `None` otherwise, and once a result came.
+    pub(crate) sent_to_idle: Option<Millis>,
+    segments: Vec<Segment>,
+    slots: Vec<Slot>,
+    held: u32,
+    received: u32,
+    taken: u32,
+    disposed: u32,
+    over: u32,
+}
+
+impl Leaf {
+    pub(crate) const fn new(serial: u64, sent_to_idle: Option<Millis>) -> Self {
+        Self {
+            serial,
+            sent_to_idle,
+            segments: Vec::new(),
+            slots: Vec::new(),
+            held: 0,
+            received: 0,
+            taken: 0,
+            disposed: 0,
+            over: 0,
+        }
+    }
+
+    /// Appends an attempt of `job`; attempts of one job come one after another.
+    pub(crate) fn push(&mut self, job: JobId, slot: Slot) {
+        *self.count(slot.state) += 1;
+        self.slots.push(slot);
+        let end = self.len();
+        match self.segments.last_mut().filter(|last| last.job == job) {
+            Some(last) => last.end = end,
+            None => self.segments.push(Segment { job, end }),
+        }
+    }
+
+    pub(crate) fn len(&self) -> u32 {
+        u32::try_from(self.slots.len()).expect("a leaf holds at most MAX_ATTEMPTS_PER_LEAF")
+    }
+
+    pub(crate) fn jobs(&self) -> usize {
+        self.segments.len()
+    }
+
+    pub(crate) fn slot(&self, index: u32) -> Option<Slot> {
+        self.slots.get(index as usize).copied()
+    }
+
+    pub(crate) fn slots(&self) -> impl DoubleEndedIterator<Item = (u32, Slot)> + '_ {
+        (0..self.len()).zip(self.slots.iter().copied())
+    }
+
+    /// The job of an attempt, and all attempts of it in this leaf.
+    pub(crate) fn segment(&self, index: u32) -> Option<(JobId, std::ops::Range<u32>)> {
+        let place = self.segments.partition_point(|segment| segment.end <= index);
+        let segment = self.segments.get(place)?;
+        let start = place
+            .checked_sub(1)
+            .map_or(0, |before| self.segments[before].end);
+        Some((segment.job, start..segment.end))
+    }
+
+    /// Attempts of `job`; more than one range where it was interrupted by another job.
+    pub(crate) fn segments_of(&self, job: JobId) -> Vec<std::ops::Range<u32>> {
+        let mut start = 0;
+        let mut ranges = Vec::new();
+        for segment in &self.segments {
+            if segment.job == job {
+                ranges.push(start..segment.end);
+            }
+            start = segment.end;
+        }
+        ranges
+    }
+
+    /// Changes what has become of an attempt of this leaf.
+    pub(crate) fn set(&mut self, index: u32, state: SlotState) {
+        let slot = &mut self.slots[index as usize];
+        let old = std::mem::replace(&mut slot.state, state);
+        *self.count(old) -= 1;
+        *self.count(state) += 1;
+    }
+
+    pub(crate) fn track(&mut self, index: u32) {
+        self.slots[index as usize].is_tracked = true;
+    }
+
+    pub(crate) fn renew(&mut self, index: u32, lease: Millis) {
+        self.slots[index as usize].lease = lease;
+    }
+
+    pub(crate) const fn held(&self) -> u32 {
+        self.held
+    }
+
+    pub(crate) const fn taken(&self) -> u32 {
+        self.taken
+    }
+
+    /// Every attempt had a result that was disposed of.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.disposed == self.len()
+    }
+
+    /// Nothing that the worker may still do with it changes anything.
+    pub(crate) const fn is_over(&self) -> bool {
+        self.held == 0 && self.received == 0 && self.taken == 0
+    }
+
+    fn count(&mut self, state: SlotState) -> &mut u32 {
+        match state {
+            SlotState::Held { .. } => &mut self.held,
+            SlotState::Received => &mut self.received,
+            SlotState::Taken => &mut self.taken,
+            SlotState::Disposed => &mut self.disposed,
+            SlotState::Over => &mut self.over,
+        }
+    }
+}
+
+/// The attempt at `index` of the leaf `nonce`.
+pub(crate) const fn attempt(nonce: Nonce, index: u32) -> AttemptId {
+    AttemptId { nonce, index }
+}
+
+/// Whether a worker that is at `stage` has begun.
+pub(crate) const fn has_begun(stage: Stage) -> bool {
+    match stage {
+        Stage::Queued => false,
+        Stage::Running | Stage::Finished => true,
+    }
+}

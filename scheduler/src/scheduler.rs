@@ -1,0 +1,188 @@
+//! The machine itself: one event in, effects out.
+//!
+//! Lives here: the state, the order of work within a step, and what others may see. What each event
+//! does is in the submodules, by subject.
+
+mod balance;
+mod commits;
+mod dispatch;
+mod leases;
+mod membership;
+mod results;
+mod tickets;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shared::ids::{JobId, SessionId, WorkerId};
+use shared::time::Millis;
+
+use crate::config::SchedulerConfig;
+use crate::event::{Effect, Event, JobOutline, JobView, WorkerView};
+use crate::job::Job;
+use crate::ledger::Uncommitted;
+use crate::nonces::Nonces;
+use crate::outbox::Outbox;
+use crate::session::Session;
+use crate::timers::{Timer, Timers};
+
+use dispatch::Queues;
+
+/// Decides which shard runs where, and whose result counts. See the crate.
+#[derive(Debug)]
+pub struct Scheduler {
+    config: SchedulerConfig,
+    nonces: Nonces,
+    now: Millis,
+    jobs: BTreeMap<JobId, Job>,
+    sessions: BTreeMap<SessionId, Session>,
+    /// The session of each worker.
+    workers: BTreeMap<WorkerId, SessionId>,
+    timers: Timers,
+    uncommitted: Uncommitted,
+    queues: Queues,
+    /// Sessions and jobs whose place in the queues may have changed in this step.
+    touched_sessions: BTreeSet<SessionId>,
+    touched_jobs: BTreeSet<JobId>,
+    outbox: Outbox,
+}
+
+impl Scheduler {
+    /// `seed` makes the nonces: SHA-256(seed ‖ counter)[..16]. It must be secret and random, or
+    /// workers could guess nonces; in tests it is fixed.
+    pub fn new(seed: [u8; 32], config: SchedulerConfig) -> Self {
+        Self {
+            config,
+            nonces: Nonces::new(seed),
+            now: Millis::default(),
+            jobs: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            timers: Timers::default(),
+            uncommitted: Uncommitted::default(),
+            queues: Queues::default(),
+            touched_sessions: BTreeSet::new(),
+            touched_jobs: BTreeSet::new(),
+            outbox: Outbox::default(),
+        }
+    }
+
+    /// Applies one event. `now` never goes back; equal inputs give equal effects in equal order.
+    ///
+    /// Events about sessions and jobs that are not known (any more) do nothing: they may have
+    /// crossed with the effect that ended them.
+    pub fn step(&mut self, now: Millis, event: Event) -> Vec<Effect> {
+        self.now = self.now.max(now);
+        self.handle(event);
+        while let Some(timer) = self.timers.pop_due(self.now) {
+            self.fire(timer);
+        }
+        self.dispatch();
+        self.persist_changes();
+        self.outbox.take()
+    }
+
+    /// When `Event::Tick` is due next; `None` while nothing waits for time.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        self.timers.next()
+    }
+
+    /// What clients may know of a job that has not ended.
+    pub fn job(&self, job: JobId) -> Option<JobView> {
+        self.jobs.get(&job).map(Job::view)
+    }
+
+    /// All workers that are connected or in grace.
+    pub fn workers(&self) -> Vec<WorkerView> {
+        self.sessions
+            .iter()
+            .map(|(id, session)| WorkerView {
+                session: *id,
+                worker: session.worker.clone(),
+                slots: u16::try_from(session.slots).expect("slots are at most MAX_SLOTS"),
+                in_flight: session.held(),
+                connected: session.is_connected,
+            })
+            .collect()
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::JobReady(outline) => self.on_job_ready(*outline),
+            Event::WorkerJoined {
+                session,
+                worker,
+                slots,
+                credit,
+            } => self.on_joined(session, worker, slots, credit),
+            Event::WorkerDetached { session } => self.on_detached(session),
+            Event::WorkerResumed {
+                session,
+                worker,
+                slots,
+                credit,
+                held,
+            } => self.on_resumed(session, worker, slots, credit, held),
+            Event::WorkerLeft { session } => self.end_session(session),
+            Event::TicketProved {
+                session,
+                nonce,
+                jobs,
+            } => self.on_ticket(session, nonce, &jobs),
+            Event::Results { session, batches } => self.on_results(session, batches),
+            Event::Credit { session, limit } => self.on_credit(session, limit),
+            Event::Beat { session, held } => self.on_beat(session, &held),
+            Event::Refused { session, refusals } => self.on_refused(session, &refusals),
+            Event::Committed { job, seq } => self.on_committed(job, seq),
+            Event::CommitFailed { job, seq } => self.on_commit_failed(job, seq),
+            Event::Tick => {}
+        }
+    }
+
+    fn fire(&mut self, timer: Timer) {
+        match timer {
+            Timer::Retry(job) => self.persist_again(job),
+            Timer::Reclaim(job) => {
+                if let Some(it) = self.jobs.get_mut(&job) {
+                    it.supply.stop_withholding();
+                    self.touched_jobs.insert(job);
+                }
+            }
+            Timer::Patience(job) => {
+                if let Some(it) = self.jobs.get_mut(&job) {
+                    it.supply.lose_patience(self.now);
+                    self.touched_jobs.insert(job);
+                }
+            }
+            Timer::Grace(session) => self.end_session(session),
+            Timer::Lease(session) => self.expire_leases(session),
+            Timer::Pause(session) => {
+                if let Some(it) = self.sessions.get_mut(&session) {
+                    it.is_paused = false;
+                    self.touched_sessions.insert(session);
+                }
+            }
+            Timer::Balance => {}
+        }
+    }
+
+    fn on_job_ready(&mut self, outline: JobOutline) {
+        let id = outline.job;
+        if self.jobs.contains_key(&id) {
+            return;
+        }
+        let is_reclaimed = outline.reclaim;
+        let mut job = Job::new(outline);
+        job.end_if_complete();
+        if !is_reclaimed || self.config.reclaim_ms == 0 {
+            job.supply.stop_withholding();
+        } else if job.supply.is_withholding() {
+            let at = self.now.plus(self.config.reclaim_ms);
+            self.timers.set(Timer::Reclaim(id), at);
+        }
+        self.jobs.insert(id, job);
+        self.touched_jobs.insert(id);
+    }
+}
+
+#[cfg(test)]
+mod tests;

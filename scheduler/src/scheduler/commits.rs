@@ -1,0 +1,159 @@
+//! From changes to deltas, and from commits to what they allow.
+
+use shared::ids::{JobId, SessionId};
+
+use super::Scheduler;
+use crate::leaf::{SlotState, attempt};
+use crate::ledger::{Pending, Verdict};
+use crate::supply::Holder;
+use crate::timers::Timer;
+
+impl Scheduler {
+    /// Persists what this step has changed.
+    pub(super) fn persist_changes(&mut self) {
+        while let Some(id) = self.touched_jobs.pop_first() {
+            let Some(job) = self.jobs.get_mut(&id) else {
+                continue;
+            };
+            let (delta, verdicts) =
+                job.close_batch(self.config.reserve_block, &mut self.uncommitted, self.now);
+            if let Some(delta) = delta {
+                self.outbox.persist(delta);
+            }
+            match job.supply.patience_ends() {
+                Some(at) => self.timers.set(Timer::Patience(id), at),
+                None => self.timers.cancel(Timer::Patience(id)),
+            }
+            self.pronounce(&verdicts);
+        }
+    }
+
+    pub(super) fn on_committed(&mut self, id: JobId, seq: u64) {
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        let settled = self
+            .uncommitted
+            .follow(id, &mut job.ledger, |ledger| ledger.committed(seq));
+        for pending in settled {
+            self.settle(id, pending);
+        }
+    }
+
+    pub(super) fn on_commit_failed(&mut self, id: JobId, seq: u64) {
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        if let Some(wait_ms) = job.ledger.failed(seq) {
+            self.timers.set(Timer::Retry(id), self.now.plus(wait_ms));
+        }
+    }
+
+    pub(super) fn persist_again(&mut self, id: JobId) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            for delta in job.ledger.retry() {
+                self.outbox.persist(delta);
+            }
+        }
+    }
+
+    fn settle(&mut self, id: JobId, mut pending: Pending) {
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        job.apply(&mut pending);
+        self.touched_jobs.insert(id);
+        self.pronounce(&pending.verdicts);
+        for holder in pending.pointless {
+            self.withdraw(holder);
+        }
+        if pending.delta.end.is_some() {
+            self.end_job(id);
+        } else {
+            self.outbox.job_changed(id);
+        }
+    }
+
+    /// Tells workers what became of their results.
+    fn pronounce(&mut self, verdicts: &[Verdict]) {
+        for verdict in verdicts {
+            let Some(session) = self.sessions.get_mut(&verdict.session) else {
+                continue;
+            };
+            let nonce = verdict.range.nonce;
+            if let Some(mut leaf) = session.take_leaf(nonce) {
+                for index in verdict.range.indices() {
+                    leaf.set(index, SlotState::Disposed);
+                }
+                session.put_leaf(nonce, leaf);
+            }
+            if session.is_connected {
+                self.outbox
+                    .dispose(verdict.session, verdict.range, verdict.disposition);
+            }
+        }
+    }
+
+    /// Takes an attempt away for good if it is still with its worker.
+    fn withdraw(&mut self, holder: Holder) {
+        if !self.is_held(holder) {
+            return;
+        }
+        if let Some(session) = self.sessions.get_mut(&holder.session) {
+            session.set_state(holder.attempt, SlotState::Over);
+            self.touched_sessions.insert(holder.session);
+            self.revoke(holder);
+        }
+    }
+
+    /// Forgets a job whose end is stored, and takes back what workers still hold of it.
+    fn end_job(&mut self, id: JobId) {
+        let Some(job) = self.jobs.remove(&id) else {
+            return;
+        };
+        for timer in [
+            Timer::Retry(id),
+            Timer::Reclaim(id),
+            Timer::Patience(id),
+        ] {
+            self.timers.cancel(timer);
+        }
+        for session in &job.members {
+            self.withdraw_job(*session, id);
+        }
+        self.queues.remove_job(&job);
+        self.outbox.job_ended(id);
+    }
+
+    fn withdraw_job(&mut self, id: SessionId, job: JobId) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        let nonces: Vec<_> = session.leaves.keys().copied().collect();
+        let mut held = Vec::new();
+        for nonce in nonces {
+            let Some(mut leaf) = session.take_leaf(nonce) else {
+                continue;
+            };
+            for index in leaf.segments_of(job).into_iter().flatten() {
+                match leaf.slot(index).map(|slot| slot.state) {
+                    Some(SlotState::Held { .. }) => held.push(attempt(nonce, index)),
+                    Some(SlotState::Taken) => {}
+                    Some(SlotState::Received | SlotState::Disposed | SlotState::Over) | None => {
+                        continue;
+                    }
+                }
+                leaf.set(index, SlotState::Over);
+            }
+            session.put_leaf(nonce, leaf);
+        }
+        session.shares.remove(&job);
+        self.touched_sessions.insert(id);
+        for attempt in held {
+            self.revoke(Holder {
+                session: id,
+                attempt,
+            });
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! Who gets which shards: queues of workers and of jobs, and the filling of leaves.
+//!
+//! Sessions without work for a slot are served first, oldest first; then those that could hold more.
+//! Both wait in queues of their own, so that ten thousand idle workers cost nothing while there is
+//! no work, and jobs without work cost nothing at all. Jobs take turns.
+
+use std::collections::BTreeSet;
+use std::ops::Bound;
+
+use shared::ids::{JobId, SessionId, ShardIndex, WorkerId};
+use shared::limits::{LEASE_MS, MAX_ATTEMPTS_PER_LEAF, MAX_JOBS_PER_LEAF};
+
+use super::Scheduler;
+use crate::event::{JobAssignment, JobKind};
+use crate::job::Job;
+use crate::leaf::{Leaf, Slot, SlotState, attempt};
+use crate::session::{FULL, Places, Session};
+use crate::speed;
+use crate::supply::Holder;
+
+/// Jobs that are looked at for one leaf.
+const MAX_VISITS: usize = 4 * MAX_JOBS_PER_LEAF;
+
+/// Idle workers in a row for which there was nothing, after which no more are tried in this step.
+const MAX_IDLE_MISSES: usize = 64;
+
+/// The same for workers that have enough to do.
+const MAX_WANTING_MISSES: usize = 8;
+
+/// Leaves that one worker gets at once.
+const MAX_LEAVES: usize = 3;
+
+/// Additions that a worker holds: they take no time, so two leaves full.
+const ADD_CAPACITY: u32 = 2 * MAX_JOBS_PER_LEAF as u32;
+
+/// Places in line. Each place is a stamp and who stands there.
+#[derive(Debug, Default)]
+pub(crate) struct Queues {
+    stamps: u64,
+    /// Jobs that have something to hand out.
+    jobs: BTreeSet<(u64, JobId)>,
+    /// Sessions with a slot without an attempt.
+    pub(super) idle: BTreeSet<(u64, SessionId)>,
+    /// Sessions that keep busy but should hold more.
+    wanting: BTreeSet<(u64, SessionId)>,
+    /// Sessions with attempts that wait for a slot, by the time until the last of them is started,
+    /// in microseconds.
+    pub(super) backlog: BTreeSet<(u64, SessionId)>,
+    /// Slots of all workers that may be given work.
+    slots: u64,
+    /// How many workers that are.
+    active: usize,
+}
+
+impl Queues {
+    pub(super) fn has_work(&self) -> bool {
+        !self.jobs.is_empty()
+    }
+
+    pub(super) fn remove_job(&mut self, job: &Job) {
+        if let Some(turn) = job.turn {
+            self.jobs.remove(&(turn, job.id));
+        }
+    }
+
+    pub(super) fn remove_session(&mut self, id: SessionId, session: &Session) {
+        let places = &session.places;
+        move_place(&mut self.idle, id, places.idle, None);
+        move_place(&mut self.wanting, id, places.wanting, None);
+        move_place(&mut self.backlog, id, places.backlog, None);
+        self.slots -= u64::from(places.counted_slots);
+        self.active -= usize::from(places.counted_slots > 0);
+    }
+
+    /// Puts a job where it belongs; at the end of the line if it `was_served`.
+    fn place_job(&mut self, job: &mut Job, was_served: bool) {
+        let turn = match (job.has_work(), job.turn) {
+            (false, _) => None,
+            (true, Some(turn)) if !was_served => Some(turn),
+            (true, Some(_) | None) => Some(self.stamp()),
+        };
+        move_place(&mut self.jobs, job.id, job.turn, turn);
+        job.turn = turn;
+    }
+
+    /// Puts a session where it belongs; at the end of the line if it `was_served`.
+    fn place_session(&mut self, id: SessionId, session: &mut Session, was_served: bool) {
+        let stamp = self.stamp();
+        let old = std::mem::take(&mut session.places);
+        let keep = |place: Option<u64>| place.filter(|_| !was_served).unwrap_or(stamp);
+        let is_backlogged = session.is_connected && session.queued() > 0;
+        let new = Places {
+            idle: session.is_idle().then(|| keep(old.idle)),
+            wanting: session.is_wanting().then(|| keep(old.wanting)),
+            backlog: is_backlogged.then(|| session.queue_us().unwrap_or(u64::MAX)),
+            counted_slots: if session.is_active() { session.slots } else { 0 },
+        };
+        move_place(&mut self.idle, id, old.idle, new.idle);
+        move_place(&mut self.wanting, id, old.wanting, new.wanting);
+        move_place(&mut self.backlog, id, old.backlog, new.backlog);
+        self.slots = self.slots + u64::from(new.counted_slots) - u64::from(old.counted_slots);
+        self.active += usize::from(new.counted_slots > 0);
+        self.active -= usize::from(old.counted_slots > 0);
+        session.places = new;
+    }
+
+    fn stamp(&mut self) -> u64 {
+        self.stamps += 1;
+        self.stamps
+    }
+}
+
+fn move_place<T: Copy + Ord>(
+    line: &mut BTreeSet<(u64, T)>,
+    who: T,
+    old: Option<u64>,
+    new: Option<u64>,
+) {
+    if old == new {
+        return;
+    }
+    if let Some(old) = old {
+        line.remove(&(old, who));
+    }
+    if let Some(new) = new {
+        line.insert((new, who));
+    }
+}
+
+/// A leaf that is being filled, and how full its worker is with it.
+struct Filling {
+    leaf: Leaf,
+    jobs: Vec<JobAssignment>,
+    capacities: Vec<u32>,
+    /// In millionths of the worker's capacity.
+    fill: u64,
+}
+
+impl Scheduler {
+    /// Hands out what there is to those who can take it.
+    pub(super) fn dispatch(&mut self) {
+        self.place_touched();
+        if !self.uncommitted.is_too_much(self.now) {
+            self.serve_idle();
+            self.serve_wanting();
+        }
+        self.balance();
+    }
+
+    pub(super) fn place_touched(&mut self) {
+        for id in &self.touched_jobs {
+            if let Some(job) = self.jobs.get_mut(id) {
+                self.queues.place_job(job, false);
+            }
+        }
+        while let Some(id) = self.touched_sessions.pop_first() {
+            if let Some(session) = self.sessions.get_mut(&id) {
+                self.queues.place_session(id, session, false);
+            }
+        }
+    }
+
+    pub(super) fn serve_idle(&mut self) {
+        self.serve(|queues| &queues.idle, MAX_IDLE_MISSES);
+    }
+
+    fn serve_wanting(&mut self) {
+        self.serve(|queues| &queues.wanting, MAX_WANTING_MISSES);
+    }
+
+    /// Serves a line from its front, everyone at most once.
+    fn serve(&mut self, line: impl Fn(&Queues) -> &BTreeSet<(u64, SessionId)>, max_misses: usize) {
+        let (mut last, mut misses) = (Bound::Unbounded, 0);
+        let end = self.queues.stamps;
+        while self.queues.has_work() && misses < max_misses {
+            let next = line(&self.queues).range((last, Bound::Unbounded)).next();
+            let Some(place) = next.copied().filter(|(stamp, _)| *stamp <= end) else {
+                return;
+            };
+            last = Bound::Excluded(place);
+            if self.serve_session(place.1) {
+                misses = 0;
+            } else {
+                misses += 1;
+            }
+        }
+    }
+
+    /// Gives a worker as many leaves as it should get; whether that was any.
+    fn serve_session(&mut self, id: SessionId) -> bool {
+        let mut leaves = 0;
+        while leaves < MAX_LEAVES && self.assign_leaf(id) {
+            leaves += 1;
+        }
+        if let Some(session) = self.sessions.get_mut(&id) {
+            self.queues.place_session(id, session, true);
+        }
+        leaves > 0
+    }
+
+    fn assign_leaf(&mut self, id: SessionId) -> bool {
+        let (nonce, serial) = self.nonces.peek();
+        let Some(session) = self.sessions.get(&id) else {
+            return false;
+        };
+        if !session.is_idle() && !session.is_wanting() {
+            return false;
+        }
+        let sent_to_idle = (session.held() == 0).then_some(self.now);
+        let mut filling = Filling {
+            leaf: Leaf::new(serial, sent_to_idle),
+            jobs: Vec::new(),
+            capacities: Vec::new(),
+            fill: session.fill(),
+        };
+        let visits: Vec<JobId> = self
+            .queues
+            .jobs
+            .iter()
+            .take(MAX_VISITS)
+            .map(|(_, job)| *job)
+            .collect();
+        for job in visits {
+            if filling.leaf.jobs() == MAX_JOBS_PER_LEAF {
+                break;
+            }
+            self.fill_from(id, job, &mut filling);
+        }
+        if filling.jobs.is_empty() {
+            return false;
+        }
+        let Filling {
+            leaf,
+            jobs,
+            capacities,
+            ..
+        } = filling;
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return false;
+        };
+        session.add_leaf(nonce, leaf, self.now);
+        for (assignment, capacity) in jobs.iter().zip(capacities) {
+            session.shares.entry(assignment.job).or_default().capacity = capacity;
+        }
+        self.nonces.advance();
+        self.watch_leases(id);
+        self.outbox.assign(id, nonce, jobs);
+        true
+    }
+
+    /// Adds shards of a job to a leaf.
+    fn fill_from(&mut self, id: SessionId, job_id: JobId, filling: &mut Filling) {
+        let (nonce, _) = self.nonces.peek();
+        let (Some(session), Some(job)) = (self.sessions.get(&id), self.jobs.get_mut(&job_id)) else {
+            return;
+        };
+        let capacity = capacity(session, job);
+        let count = wanted(session, job, capacity, filling, self.queues.slots);
+        if count == 0 {
+            return;
+        }
+        let (workers, sessions, active) = (&self.workers, &self.sessions, self.queues.active);
+        let is_active = |worker: &WorkerId| {
+            let session = workers.get(worker).and_then(|id| sessions.get(id));
+            session.is_some_and(Session::is_active)
+        };
+        let may_retry = |failed_on: &[WorkerId]| {
+            !failed_on.contains(&session.worker)
+                || failed_on.iter().filter(|worker| is_active(worker)).count() >= active
+        };
+        let first = filling.leaf.len();
+        let holder = |place: usize| Holder {
+            session: id,
+            attempt: attempt(
+                nonce,
+                first + u32::try_from(place).expect("a leaf's size fits u32"),
+            ),
+        };
+        let issued = job.supply.issue(count as usize, may_retry, holder);
+        self.queues.place_job(job, true);
+        if issued.is_empty() {
+            return;
+        }
+        for shard in &issued {
+            let slot = Slot {
+                shard: shard.shard,
+                lease: self.now.plus(LEASE_MS),
+                state: SlotState::Held { is_running: false },
+                is_tracked: shard.is_tracked,
+            };
+            filling.leaf.push(job_id, slot);
+        }
+        filling.fill += issued.len() as u64 * FULL / u64::from(capacity);
+        filling.capacities.push(capacity);
+        filling.jobs.push(JobAssignment {
+            job: job_id,
+            shards: issued
+                .iter()
+                .map(|shard| (ShardIndex(shard.shard), shard.attempt))
+                .collect(),
+        });
+        job.mark_started();
+        job.members.insert(id);
+        self.touched_jobs.insert(job_id);
+        self.outbox.job_changed(job_id);
+    }
+}
+
+/// How many attempts of the job the worker should hold, were it the only one; at least 1.
+fn capacity(session: &Session, job: &Job) -> u32 {
+    match job.kind {
+        JobKind::Add => ADD_CAPACITY,
+        JobKind::RunJs => {
+            let share = session.shares.get(&job.id);
+            let own_us = share.and_then(|share| share.speed.shard_us());
+            let target_us = session.latency.target_us();
+            speed::capacity(session.slots, target_us, own_us, job.speed.shard_us())
+        }
+    }
+}
+
+/// How many more attempts of the job the worker should get into the leaf that is being filled.
+fn wanted(
+    session: &Session,
+    job: &Job,
+    capacity: u32,
+    filling: &Filling,
+    all_slots: u64,
+) -> u32 {
+    let share = session.shares.get(&job.id);
+    if share.is_some_and(|share| share.is_refused) {
+        return 0;
+    }
+    let added = filling.leaf.len();
+    let held = share.map_or(0, |share| share.held);
+    let own_us = share.and_then(|share| share.speed.shard_us());
+    let guided = speed::guided(job.supply.remaining(), session.slots, all_slots, own_us);
+    let most = capacity.min(guided);
+    let is_idle = session.held() + added < session.slots;
+    if !is_idle && 2 * held > most {
+        return 0;
+    }
+    let unfilled = FULL.saturating_sub(filling.fill) * u64::from(capacity) / FULL;
+    let unfilled = u32::try_from(unfilled).expect("no more than the capacity");
+    let at_least = u32::from(is_idle);
+    let space = MAX_ATTEMPTS_PER_LEAF as u32 - added;
+    most.saturating_sub(held)
+        .min(unfilled.max(at_least))
+        .min(session.room().saturating_sub(added))
+        .min(space)
+}

@@ -1,0 +1,122 @@
+//! Workers come, lose their connection, return, and go.
+
+use shared::ids::{SessionId, WorkerId};
+use shared::limits::{MAX_SLOTS, RESUME_GRACE_MS};
+use shared::wire::Held;
+
+use super::Scheduler;
+use crate::leaf::{SlotState, attempt};
+use crate::session::Session;
+use crate::supply::Holder;
+use crate::timers::Timer;
+
+impl Scheduler {
+    pub(super) fn on_joined(&mut self, id: SessionId, worker: WorkerId, slots: u16, credit: u32) {
+        self.discard_session(id);
+        self.open_session(id, worker, slots, credit);
+        self.outbox.welcome(id, Vec::new());
+    }
+
+    pub(super) fn on_resumed(
+        &mut self,
+        id: SessionId,
+        worker: WorkerId,
+        slots: u16,
+        credit: u32,
+        held: Vec<Held>,
+    ) {
+        match self.sessions.get_mut(&id) {
+            Some(session) if session.worker == worker => {
+                session.is_connected = true;
+                session.slots = u32::from(slots.clamp(1, MAX_SLOTS));
+                session.limit = credit;
+                self.timers.cancel(Timer::Grace(id));
+                self.touched_sessions.insert(id);
+                self.take_back_unlisted(id, &held);
+                self.renew(id, &held);
+            }
+            Some(_) | None => {
+                self.discard_session(id);
+                self.open_session(id, worker, slots, credit);
+            }
+        }
+        let unknown = self.expect_tickets(id, held);
+        self.outbox.welcome(id, unknown);
+    }
+
+    pub(super) fn on_detached(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(&id)
+            && session.is_connected
+        {
+            session.is_connected = false;
+            self.touched_sessions.insert(id);
+            self.timers
+                .set(Timer::Grace(id), self.now.plus(RESUME_GRACE_MS));
+        }
+    }
+
+    pub(super) fn on_credit(&mut self, id: SessionId, limit: u32) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.limit = limit;
+            self.touched_sessions.insert(id);
+        }
+    }
+
+    /// Takes everything back from a session that is over, and says so.
+    pub(super) fn end_session(&mut self, id: SessionId) {
+        if self.discard_session(id) {
+            self.outbox.end_session(id);
+        }
+    }
+
+    fn open_session(&mut self, id: SessionId, worker: WorkerId, slots: u16, credit: u32) {
+        if let Some(old) = self.workers.insert(worker.clone(), id) {
+            self.end_session(old);
+            self.workers.insert(worker.clone(), id);
+        }
+        let session = Session::new(worker, slots, credit, self.now);
+        self.sessions.insert(id, session);
+        self.touched_sessions.insert(id);
+    }
+
+    /// Forgets a session; whether there was one.
+    fn discard_session(&mut self, id: SessionId) -> bool {
+        let held: Vec<Holder> = self.held_by(id);
+        for holder in held {
+            self.take_back(holder);
+        }
+        let Some(session) = self.sessions.remove(&id) else {
+            return false;
+        };
+        for job in session.shares.keys() {
+            if let Some(job) = self.jobs.get_mut(job) {
+                job.members.remove(&id);
+            }
+        }
+        for timer in [Timer::Grace(id), Timer::Lease(id), Timer::Pause(id)] {
+            self.timers.cancel(timer);
+        }
+        self.workers.remove(&session.worker);
+        self.queues.remove_session(id, &session);
+        self.touched_sessions.remove(&id);
+        true
+    }
+
+    fn held_by(&self, id: SessionId) -> Vec<Holder> {
+        let Some(session) = self.sessions.get(&id) else {
+            return Vec::new();
+        };
+        let mut held = Vec::new();
+        for (nonce, leaf) in &session.leaves {
+            for (index, slot) in leaf.slots() {
+                if matches!(slot.state, SlotState::Held { .. }) {
+                    held.push(Holder {
+                        session: id,
+                        attempt: attempt(*nonce, index),
+                    });
+                }
+            }
+        }
+        held
+    }
+}

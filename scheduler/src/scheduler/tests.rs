@@ -1,0 +1,226 @@
+//! The machine step by step: one claim a test.
+
+use range_set_blaze::RangeSetBlaze;
+use shared::ids::{JobId, Nonce, SessionId, ShardIndex, WorkerId};
+use shared::plan::{Plan, Sharding};
+use shared::reduce::Reducer;
+use shared::time::Millis;
+use shared::wire::{
+    AttemptRange, Disposed, Disposition, ResultBatch, ResultRow, ResultStatus, ShardResult,
+};
+
+use super::Scheduler;
+use crate::{
+    Delta, Effect, Event, JobAssignment, JobEnd, JobKind, JobOutline, SchedulerConfig,
+};
+
+mod happy_path;
+
+/// A scheduler with a clock, and what its last step said.
+struct Bench {
+    scheduler: Scheduler,
+    now: u64,
+    effects: Vec<Effect>,
+}
+
+/// An attempt as a worker sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Given {
+    nonce: Nonce,
+    index: u32,
+    shard: u64,
+    number: u32,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self::with(SchedulerConfig::default())
+    }
+
+    fn with(config: SchedulerConfig) -> Self {
+        Self {
+            scheduler: Scheduler::new([7; 32], config),
+            now: 1_000,
+            effects: Vec::new(),
+        }
+    }
+
+    fn step(&mut self, event: Event) {
+        self.effects = self.scheduler.step(Millis(self.now), event);
+    }
+
+    /// Lets time pass and fires what is due.
+    fn wait(&mut self, ms: u64) {
+        self.now += ms;
+        self.step(Event::Tick);
+    }
+
+    fn submit(&mut self, name: u8, shards: u64) -> JobId {
+        self.submit_with(name, shards, |_| {})
+    }
+
+    fn submit_with(&mut self, name: u8, shards: u64, change: impl FnOnce(&mut JobOutline)) -> JobId {
+        let mut outline = sharded(name, shards);
+        change(&mut outline);
+        let job = outline.job;
+        self.step(Event::JobReady(Box::new(outline)));
+        job
+    }
+
+    fn join(&mut self, name: u8, slots: u16) -> SessionId {
+        let session = session(name);
+        self.step(Event::WorkerJoined {
+            session,
+            worker: worker(name),
+            slots,
+            credit: 4096,
+        });
+        session
+    }
+
+    fn results(&mut self, session: SessionId, given: &[Given]) {
+        self.answer(session, given, ResultStatus::Returned);
+    }
+
+    fn answer(&mut self, session: SessionId, given: &[Given], status: ResultStatus) {
+        let batches = given
+            .chunk_by(|a, b| a.nonce == b.nonce)
+            .map(|rows| ResultBatch {
+                nonce: rows[0].nonce,
+                rows: rows
+                    .iter()
+                    .map(|given| ResultRow {
+                        index: given.index,
+                        result: result(given.shard, status),
+                    })
+                    .collect(),
+            })
+            .collect();
+        self.step(Event::Results { session, batches });
+    }
+
+    /// What the last step gave to the session.
+    fn given(&self, session: SessionId) -> Vec<Given> {
+        self.effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Assign {
+                    session: to,
+                    nonce,
+                    jobs,
+                } if *to == session => Some(given(*nonce, jobs)),
+                _ => None,
+            })
+            .flatten()
+            .collect()
+    }
+
+    fn deltas(&self) -> Vec<Delta> {
+        self.effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Persist(delta) => Some((**delta).clone()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn delta(&self) -> Delta {
+        let mut deltas = self.deltas();
+        assert_eq!(deltas.len(), 1, "one delta in {:?}", self.effects);
+        deltas.remove(0)
+    }
+
+    fn commit(&mut self, delta: &Delta) {
+        self.step(Event::Committed {
+            job: delta.job,
+            seq: delta.seq,
+        });
+    }
+
+    fn disposed(&self, session: SessionId) -> Vec<(AttemptRange, Disposition)> {
+        self.effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Dispose {
+                    session: to,
+                    disposed,
+                } if *to == session => Some(disposed.clone()),
+                _ => None,
+            })
+            .flatten()
+            .map(|Disposed { range, disposition }| (range, disposition))
+            .collect()
+    }
+
+    fn revoked(&self, session: SessionId) -> Vec<AttemptRange> {
+        self.effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Revoke {
+                    session: to,
+                    ranges,
+                } if *to == session => Some(ranges.clone()),
+                _ => None,
+            })
+            .flatten()
+            .collect()
+    }
+
+    fn has_ended(&self, job: JobId) -> bool {
+        self.effects.contains(&Effect::JobEnded { job })
+    }
+}
+
+fn given(nonce: Nonce, jobs: &[JobAssignment]) -> Vec<Given> {
+    jobs.iter()
+        .flat_map(|job| &job.shards)
+        .zip(0..)
+        .map(|((ShardIndex(shard), number), index)| Given {
+            nonce,
+            index,
+            shard: *shard,
+            number: *number,
+        })
+        .collect()
+}
+
+fn shards(given: &[Given]) -> Vec<u64> {
+    given.iter().map(|given| given.shard).collect()
+}
+
+fn session(name: u8) -> SessionId {
+    SessionId::from_bytes([name; 16])
+}
+
+fn worker(name: u8) -> WorkerId {
+    format!("worker-{name}").parse().unwrap()
+}
+
+fn sharded(name: u8, shards: u64) -> JobOutline {
+    let reducer = Reducer::Sum {
+        fields: vec!["hits".into()],
+        all: false,
+    };
+    JobOutline {
+        job: JobId::from_random([name; 16]),
+        kind: JobKind::RunJs,
+        plan: Plan::Sharded(Sharding::new(shards, 1).unwrap()),
+        seq: 0,
+        completed: RangeSetBlaze::new(),
+        failed_shards: 0,
+        reducer_state: reducer.initial(),
+        reducer: Some(reducer),
+        high_water: SchedulerConfig::default().first_high_water(shards),
+        reclaim: false,
+    }
+}
+
+fn result(shard: u64, status: ResultStatus) -> ShardResult {
+    ShardResult {
+        status,
+        duration_us: 1_000,
+        value: (status == ResultStatus::Returned).then(|| format!("{{\"hits\":{shard}}}")),
+        details: None,
+    }
+}

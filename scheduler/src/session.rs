@@ -1,0 +1,283 @@
+//! A worker's session: the attempts it holds and what is known of its pace.
+//!
+//! An attempt of a session changes state through [`Session::set_state`], so that all counts follow.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use shared::ids::{AttemptId, JobId, Nonce, WorkerId};
+use shared::limits::{MAX_SLOTS, MAX_UNDISPOSED_RESULTS};
+use shared::time::Millis;
+use shared::wire::{Disposition, Held};
+
+use crate::leaf::{Leaf, SlotState};
+use crate::speed::{Latency, Speed};
+
+/// Attempts taken away whose results may still count; beyond them the oldest are forgotten. A
+/// worker keeps no more results than that.
+const MAX_TAKEN: u32 = MAX_UNDISPOSED_RESULTS as u32;
+
+/// Leaves of which nothing is left and that are still recognised.
+const MAX_CLOSED: usize = 64;
+
+/// Refusals in a row, without a result between, after which a worker is left alone for a while.
+const MAX_REFUSALS: u32 = 8;
+
+/// First and longest time that such a worker is left alone, in milliseconds.
+const PAUSE_MS: (u64, u64) = (1_000, 60_000);
+
+/// Part of a worker's capacity, in millionths.
+pub(crate) const FULL: u64 = 1_000_000;
+
+/// What a session has to do with one job.
+#[derive(Debug, Default)]
+pub(crate) struct Share {
+    /// Attempts with the worker.
+    pub(crate) held: u32,
+    pub(crate) speed: Speed,
+    /// Attempts that it should hold at most, were this its only job; at least 1 once it holds any.
+    pub(crate) capacity: u32,
+    /// The volunteer does not want this job.
+    pub(crate) is_refused: bool,
+}
+
+/// Attempts that a worker brought from before a restart and has not yet shown tickets for.
+#[derive(Debug, Default)]
+pub(crate) struct Unproved {
+    pub(crate) leaves: BTreeMap<Nonce, Vec<Held>>,
+    /// How many they are, as far as the worker says.
+    pub(crate) attempts: u32,
+    /// Beats since the worker was asked for its tickets.
+    pub(crate) beats: u32,
+}
+
+/// Places in the scheduler's queues of workers.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    pub(crate) idle: Option<u64>,
+    pub(crate) wanting: Option<u64>,
+    pub(crate) backlog: Option<u64>,
+    /// Slots that count for work to be shared; 0 while it gets none.
+    pub(crate) counted_slots: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) worker: WorkerId,
+    pub(crate) slots: u32,
+    /// Attempts that the worker is willing to hold.
+    pub(crate) limit: u32,
+    pub(crate) is_connected: bool,
+    /// Left alone because it refused too much.
+    pub(crate) is_paused: bool,
+    pub(crate) leaves: BTreeMap<Nonce, Leaf>,
+    pub(crate) shares: BTreeMap<JobId, Share>,
+    pub(crate) unproved: Unproved,
+    pub(crate) latency: Latency,
+    /// Since when it has worked at what it holds: the last result, or the first assignment after
+    /// it held nothing.
+    pub(crate) busy_since: Millis,
+    pub(crate) places: Places,
+    held: u32,
+    taken: u32,
+    refusals: u32,
+    closed: VecDeque<(Nonce, Disposition)>,
+}
+
+impl Session {
+    pub(crate) fn new(worker: WorkerId, slots: u16, limit: u32, now: Millis) -> Self {
+        Self {
+            worker,
+            slots: u32::from(slots.clamp(1, MAX_SLOTS)),
+            limit,
+            is_connected: true,
+            is_paused: false,
+            leaves: BTreeMap::new(),
+            shares: BTreeMap::new(),
+            unproved: Unproved::default(),
+            latency: Latency::default(),
+            busy_since: now,
+            places: Places::default(),
+            held: 0,
+            taken: 0,
+            refusals: 0,
+            closed: VecDeque::new(),
+        }
+    }
+
+    /// Attempts assigned and without result.
+    pub(crate) const fn held(&self) -> u32 {
+        self.held
+    }
+
+    /// May be given work at all.
+    pub(crate) const fn is_active(&self) -> bool {
+        self.is_connected && !self.is_paused && self.limit > 0
+    }
+
+    /// Attempts that it may be given beside those it has.
+    pub(crate) const fn room(&self) -> u32 {
+        let has = self.held.saturating_add(self.unproved.attempts);
+        self.limit.saturating_sub(has)
+    }
+
+    /// Has a slot without an attempt.
+    pub(crate) const fn is_idle(&self) -> bool {
+        self.is_active() && self.room() > 0 && self.held.saturating_add(self.unproved.attempts) < self.slots
+    }
+
+    /// Keeps busy, but half of what it should hold is gone.
+    pub(crate) fn is_wanting(&self) -> bool {
+        self.is_active() && self.room() > 0 && !self.is_idle() && 2 * self.fill() <= FULL
+    }
+
+    /// Attempts that no slot runs yet.
+    pub(crate) const fn queued(&self) -> u32 {
+        self.held.saturating_sub(self.slots)
+    }
+
+    /// Slots that run something.
+    pub(crate) const fn busy_slots(&self) -> u32 {
+        if self.held < self.slots {
+            self.held
+        } else {
+            self.slots
+        }
+    }
+
+    /// How much of its capacity is taken, in millionths; jobs add up.
+    pub(crate) fn fill(&self) -> u64 {
+        self.shares
+            .values()
+            .map(|share| u64::from(share.held) * FULL / u64::from(share.capacity.max(1)))
+            .sum()
+    }
+
+    /// How long its queue will keep it busy, in microseconds; `None` while it works at a job whose
+    /// pace is unknown.
+    pub(crate) fn queue_us(&self) -> Option<u64> {
+        let mut total = 0_u64;
+        for share in self.shares.values().filter(|share| share.held > 0) {
+            total = total.saturating_add(share.speed.shard_us()?.saturating_mul(share.held.into()));
+        }
+        Some(total / u64::from(self.held.max(1)) * u64::from(self.queued()) / u64::from(self.slots))
+    }
+
+    /// Adds a leaf whose attempts are with the worker.
+    pub(crate) fn add_leaf(&mut self, nonce: Nonce, leaf: Leaf, now: Millis) {
+        if self.held == 0 {
+            self.busy_since = now;
+        }
+        for (index, slot) in leaf.slots() {
+            if matches!(slot.state, SlotState::Held { .. })
+                && let Some((job, _)) = leaf.segment(index)
+            {
+                self.shares.entry(job).or_default().held += 1;
+            }
+        }
+        self.held += leaf.held();
+        self.taken += leaf.taken();
+        self.leaves.insert(nonce, leaf);
+    }
+
+    /// Takes a leaf out, to change several of its attempts; [`Session::put_leaf`] follows.
+    pub(crate) fn take_leaf(&mut self, nonce: Nonce) -> Option<Leaf> {
+        let leaf = self.leaves.remove(&nonce)?;
+        self.held -= leaf.held();
+        self.taken -= leaf.taken();
+        Some(leaf)
+    }
+
+    /// Puts a leaf back, or forgets it if it is over. The caller has kept `Share::held` right.
+    pub(crate) fn put_leaf(&mut self, nonce: Nonce, leaf: Leaf) {
+        if leaf.is_over() {
+            self.close(nonce, &leaf);
+            return;
+        }
+        self.held += leaf.held();
+        self.taken += leaf.taken();
+        self.leaves.insert(nonce, leaf);
+        self.forget_oldest_taken();
+    }
+
+    /// Changes what has become of an attempt.
+    pub(crate) fn set_state(&mut self, attempt: AttemptId, state: SlotState) {
+        let Some(mut leaf) = self.take_leaf(attempt.nonce) else {
+            return;
+        };
+        if let Some((job, _)) = leaf.segment(attempt.index) {
+            let before = leaf.held();
+            leaf.set(attempt.index, state);
+            if leaf.held() != before {
+                let share = self.shares.entry(job).or_default();
+                share.held = share.held + leaf.held() - before;
+            }
+        }
+        self.put_leaf(attempt.nonce, leaf);
+    }
+
+    /// Forgets that a result of an attempt that was taken away would count.
+    pub(crate) fn give_up(&mut self, attempt: AttemptId) {
+        let slot = self
+            .leaves
+            .get(&attempt.nonce)
+            .and_then(|leaf| leaf.slot(attempt.index));
+        if slot.is_some_and(|slot| slot.state == SlotState::Taken) {
+            self.set_state(attempt, SlotState::Over);
+        }
+    }
+
+    /// What is answered to results of a leaf of which nothing is left.
+    pub(crate) fn closed(&self, nonce: Nonce) -> Option<Disposition> {
+        let (_, disposition) = self.closed.iter().find(|(closed, _)| *closed == nonce)?;
+        Some(*disposition)
+    }
+
+    fn close(&mut self, nonce: Nonce, leaf: &Leaf) {
+        let disposition = if leaf.is_settled() {
+            Disposition::Duplicate
+        } else {
+            Disposition::Stale
+        };
+        if self.closed.len() == MAX_CLOSED {
+            self.closed.pop_front();
+        }
+        self.closed.push_back((nonce, disposition));
+    }
+
+    fn forget_oldest_taken(&mut self) {
+        while self.taken > MAX_TAKEN {
+            let oldest = self
+                .leaves
+                .iter()
+                .filter(|(_, leaf)| leaf.taken() > 0)
+                .min_by_key(|(_, leaf)| leaf.serial);
+            let Some(nonce) = oldest.map(|(nonce, _)| *nonce) else {
+                return;
+            };
+            let Some(mut leaf) = self.take_leaf(nonce) else {
+                return;
+            };
+            let taken: Vec<u32> = leaf
+                .slots()
+                .filter(|(_, slot)| slot.state == SlotState::Taken)
+                .map(|(index, _)| index)
+                .collect();
+            for index in taken {
+                leaf.set(index, SlotState::Over);
+            }
+            self.put_leaf(nonce, leaf);
+        }
+    }
+
+    /// Counts a refusal. Gives the time to leave the worker alone, in milliseconds, if it has
+    /// refused too often in a row.
+    pub(crate) fn note_refusal(&mut self) -> Option<u64> {
+        self.refusals = self.refusals.saturating_add(1);
+        let beyond = self.refusals.checked_sub(MAX_REFUSALS)?;
+        Some(PAUSE_MS.0.saturating_mul(1 << beyond.min(16)).min(PAUSE_MS.1))
+    }
+
+    pub(crate) const fn note_results(&mut self) {
+        self.refusals = 0;
+    }
+}
