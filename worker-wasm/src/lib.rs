@@ -1,1 +1,2 @@
-//! Placeholder.
+mod runtime;
+mod slots;
