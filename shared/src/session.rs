@@ -24,7 +24,7 @@ mod tests;
 pub use types::{Action, Entropy, Input, LinkStatus, Notice, SessionConfig, Status, StopReason};
 
 use crate::envelope::{
-    Envelope, EnvelopeError, Identity, KeyRing, NonceCache, Run, StartError, TrustedClock,
+    Envelope, EnvelopeError, Identity, KeyRing, LeafJob, NonceCache, Run, StartError, TrustedClock,
     Unverified,
 };
 use crate::ids::{AttemptId, Digest32, JobId, Nonce};
@@ -150,6 +150,11 @@ impl Session {
                 Err(StartError::Missing(_) | StartError::Empty) => return None,
             }
         }
+    }
+
+    /// The job that [`Session::take_run`] would take attempts of, if it gave out any.
+    pub fn next_job(&mut self) -> Option<&LeafJob> {
+        self.batches.next_job(self.contents.known())
     }
 
     /// When [`Input::Tick`] is due.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::envelope::{Assignment, Contents, Run, StartError};
+use crate::envelope::{Assignment, Contents, LeafJob, Run, StartError};
 use crate::ids::{AttemptId, Digest32, JobId, Nonce};
 use crate::time::{Millis, UnixMillis};
 use crate::wire::{
@@ -135,6 +135,12 @@ impl Batches {
                 .contents()
                 .all(|hash| contents.get(hash).is_some())
         })
+    }
+
+    /// The job whose turn it is.
+    pub(super) fn next_job(&mut self, contents: &Contents) -> Option<&LeafJob> {
+        let nonce = self.next_ready(contents)?;
+        self.by_nonce.get(&nonce)?.assignment.next_job()
     }
 
     pub(super) fn start(
