@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::cdp::{Cdp, CdpEvent};
 use crate::page::{Console, Page};
-use crate::process::OwnedProcess;
+use crate::process::{OwnedProcess, is_root};
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -210,7 +210,7 @@ fn command(path: &Path, profile: &Path) -> Result<Command> {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
-    if rustix::process::geteuid().is_root() {
+    if is_root() {
         // Chromium refuses to run as root with its own process sandbox.
         command.arg("--no-sandbox");
     }

@@ -101,6 +101,11 @@ impl OwnedProcess {
     }
 }
 
+/// Whether this program runs as root.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
 impl Drop for OwnedProcess {
     fn drop(&mut self) {
         // Nothing can be done about a failure here, and nothing needs to: the child is gone then.

@@ -186,6 +186,14 @@ impl ServerProcess {
         self.log.text()
     }
 
+    /// Whether it has not ended.
+    ///
+    /// # Errors
+    /// Those of asking the system.
+    pub fn is_running(&mut self) -> Result<bool> {
+        Ok(self.process.try_wait()?.is_none())
+    }
+
     /// `kill -9`: no chance to finish anything.
     ///
     /// # Errors

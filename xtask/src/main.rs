@@ -1,0 +1,49 @@
+//! `cargo xtask <command>`: everything that is done to this repository beside editing it.
+//!
+//! Lives here: the list of commands. Each has a file of its own; what several of them need from the
+//! machine is in `tools`.
+
+#![expect(clippy::print_stdout, reason = "a tool for people at a terminal")]
+
+mod assets;
+mod build;
+mod demo;
+mod test;
+mod tidy;
+mod tools;
+mod wasm;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// The chores of this repository.
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build the pages (WASM, scripts, styles) into dist/.
+    Wasm(wasm::Args),
+    /// Build the pages, then target/release/cluster-server and target/release/cluster.
+    Build,
+    /// Show the system at work: a server, two browser workers, and pi.
+    Demo(demo::Args),
+    /// Formatting, lints and every test. Installs what they need.
+    Test(test::Args),
+    /// Check the rules that the compiler cannot: pure rooms, links, names in the documents.
+    Tidy,
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().command {
+        Command::Wasm(args) => wasm::run(&args),
+        Command::Build => build::run(),
+        Command::Demo(args) => demo::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Tidy => tidy::run(),
+    }
+}

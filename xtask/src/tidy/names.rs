@@ -1,0 +1,112 @@
+//! ARCHITECTURE.md names real things: functions as `` `owner::function()` ``, files as
+//! `` `room/src/file.rs` ``.
+
+use std::path::Path;
+
+use super::File;
+use super::documents::outside_code;
+
+const DOCUMENT: &str = "ARCHITECTURE.md";
+
+pub(super) fn check(files: &[File], root: &Path) -> Vec<String> {
+    let mut faults = Vec::new();
+    for file in files.iter().filter(|file| file.path == DOCUMENT) {
+        for (line, text) in outside_code(&file.text) {
+            for span in code_spans(text) {
+                if !is_true(span, files, root) {
+                    faults.push(format!("{DOCUMENT}:{line}: there is no {span}"));
+                }
+            }
+        }
+    }
+    faults
+}
+
+fn code_spans(line: &str) -> impl Iterator<Item = &str> {
+    line.split('`').skip(1).step_by(2)
+}
+
+fn is_true(span: &str, files: &[File], root: &Path) -> bool {
+    if let Some(path) = span.strip_suffix("()") {
+        let mut names = path.rsplit("::");
+        let function = names.next().unwrap_or_default();
+        let owner = names.next();
+        return files
+            .iter()
+            .any(|file| defines(file, function) && owner.is_none_or(|owner| has(file, owner)));
+    }
+    let is_path = span.contains('/') && !span.contains([' ', '*', '<', ':', '{']);
+    !is_path || span.starts_with('/') || root.join(span).exists()
+}
+
+fn defines(file: &File, function: &str) -> bool {
+    let is_rust = file.path.ends_with(".rs");
+    let follows = |rest: &str| rest.starts_with(['(', '<']);
+    let mark = format!("fn {function}");
+    is_rust
+        && file
+            .text
+            .match_indices(&mark)
+            .any(|(at, _)| follows(&file.text[at + mark.len()..]))
+}
+
+/// Whether the file is the module `owner`, lies in it, or works on a type of that name.
+fn has(file: &File, owner: &str) -> bool {
+    let in_path = file
+        .path
+        .split('/')
+        .any(|part| part.strip_suffix(".rs").unwrap_or(part).replace('-', "_") == owner);
+    in_path
+        || file.text.lines().any(|line| {
+            let line = line.trim_start();
+            let is_head = ["impl", "trait", "pub trait", "pub(crate) trait"];
+            is_head.iter().any(|head| line.starts_with(head))
+                && line
+                    .split(|c: char| !(c.is_alphanumeric() || c == '_'))
+                    .any(|word| word == owner)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file;
+    use super::*;
+
+    fn faults(text: &str) -> Vec<String> {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("server/src")).unwrap();
+        let code = "impl Signer {\n    fn sign(&self) {}\n}\n";
+        check(
+            &[file(DOCUMENT, text), file("server/src/signer.rs", code)],
+            root.path(),
+        )
+    }
+
+    #[test]
+    fn real_names_pass() {
+        for name in [
+            "sign()",
+            "Signer::sign()",
+            "signer::sign()",
+            "server/src/",
+            "a word",
+        ] {
+            assert_eq!(faults(&format!("x `{name}` y")), [""; 0], "{name}");
+        }
+    }
+
+    #[test]
+    fn names_of_nothing_are_found() {
+        for name in [
+            "seal()",
+            "Other::sign()",
+            "Signer::sig()",
+            "server/src/other.rs",
+        ] {
+            assert_eq!(
+                faults(&format!("x\n`{name}`")),
+                [format!("ARCHITECTURE.md:2: there is no {name}")]
+            );
+        }
+    }
+}

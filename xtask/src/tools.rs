@@ -1,0 +1,123 @@
+//! The machine: where things lie, how to run a tool, and what to install when it is missing.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+
+/// The target that pages are compiled for.
+pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
+
+/// The root of the repository.
+pub(crate) fn root() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().expect("xtask/ lies in the root").into()
+}
+
+/// The folder that cargo builds into: the one that this program was built into.
+pub(crate) fn target_dir() -> Result<PathBuf> {
+    let me = std::env::current_exe()?;
+    let folder = me.ancestors().nth(2);
+    Ok(folder
+        .context("a built program lies in target/<profile>/")?
+        .into())
+}
+
+/// A cargo command in the root of the repository, into the same target folder as this program.
+pub(crate) fn cargo<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Result<Command> {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command
+        .args(arguments)
+        .current_dir(root())
+        .env("CARGO_TARGET_DIR", target_dir()?);
+    Ok(command)
+}
+
+/// Runs a command to its end, its output shown.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let shown = shown(command);
+    println!("$ {shown}");
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start `{shown}`"))?;
+    ensure!(status.success(), "`{shown}` failed ({status})");
+    Ok(())
+}
+
+/// Runs one step of several and says how long it took.
+pub(crate) fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    println!("== {name}");
+    let start = Instant::now();
+    work().with_context(|| format!("step failed: {name}"))?;
+    println!("== {name}: {:.1} s", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Whether a program is there and answers `--version`.
+pub(crate) fn is_installed(program: &str) -> bool {
+    let asked = Command::new(program)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    asked.is_ok_and(|status| status.success())
+}
+
+/// Adds the wasm32 target to the Rust toolchain if it is missing.
+pub(crate) fn ensure_wasm_target() -> Result<()> {
+    let mut rustc = Command::new("rustc");
+    let asked = rustc
+        .args(["--print", "sysroot"])
+        .current_dir(root())
+        .output()
+        .context("cannot run rustc; install Rust with rustup")?;
+    let sysroot = PathBuf::from(String::from_utf8(asked.stdout)?.trim());
+    if sysroot.join("lib/rustlib").join(WASM_TARGET).is_dir() {
+        return Ok(());
+    }
+    let mut rustup = Command::new("rustup");
+    run(rustup
+        .args(["target", "add", WASM_TARGET])
+        .current_dir(root()))
+    .with_context(|| {
+        format!("the Rust target {WASM_TARGET} is missing and rustup could not add it")
+    })
+}
+
+/// A Chromium or Chrome: one that is installed, or one that apt can install because we are root.
+/// `None` where neither is possible.
+pub(crate) fn ensure_browser() -> Result<Option<PathBuf>> {
+    if let Some(browser) = tests_e2e::chromium::find() {
+        return Ok(Some(browser));
+    }
+    if !(is_root() && is_installed("apt-get")) {
+        return Ok(None);
+    }
+    println!("no Chromium found: installing it");
+    run(apt().arg("update"))?;
+    run(apt().args(["install", "-y", "--no-install-recommends", "chromium"]))?;
+    Ok(tests_e2e::chromium::find())
+}
+
+fn apt() -> Command {
+    let mut command = Command::new("apt-get");
+    command.arg("-q").env("DEBIAN_FRONTEND", "noninteractive");
+    command
+}
+
+fn is_root() -> bool {
+    tests_e2e::process::is_root()
+}
+
+fn shown(command: &Command) -> String {
+    let program = Path::new(command.get_program());
+    let name = program.file_name().unwrap_or(command.get_program());
+    let words = std::iter::once(name).chain(command.get_args());
+    words
+        .map(|word| word.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
