@@ -1,0 +1,4 @@
+//! One file a view.
+
+pub(crate) mod dashboard;
+pub(crate) mod sign_in;
