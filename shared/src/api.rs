@@ -1,1 +1,29 @@
-//! HTTP request and response bodies.
+//! HTTP request and response bodies: what the server writes, and dashboard and tools read.
+//!
+//! Lives here: names, shapes and texts that clients rely on. Not here: routes, status codes, and
+//! the reading of submissions (`job`). JSON that a script returned is passed through as the text it
+//! came as; nothing here parses it further than to see that it is one value.
+
+mod envelope;
+mod invite;
+mod job;
+mod number;
+mod problem;
+mod reduced;
+mod service;
+mod text;
+mod time;
+mod workers;
+
+pub use envelope::{Output, RunEnvelope, RunStats, json_type};
+pub use invite::InviteCreated;
+pub use job::{
+    AddCreated, ControlState, ExecutionModel, JobCreated, JobState, JobStatus, RandomView,
+    RunJsTask, ShardConfig, ShardCounts, TaskView,
+};
+pub use number::JsNumber;
+pub use problem::Problem;
+pub use reduced::{AggregateObject, DerivedRatios, ReducedResult, ReducerView};
+pub use service::{AuthCheck, CustomJobLimits, Health, PublicConfig};
+pub use time::{IsoTime, NotIsoTime};
+pub use workers::{WorkerActivity, WorkerList, WorkerRow};
