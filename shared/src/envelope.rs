@@ -22,6 +22,8 @@ pub use assignment::{Assignment, Brain, Contents, Run, RunKind, ShardRun, StartE
 pub use clock::{TimeError, TrustedClock};
 pub use freshness::{Identity, NonceCache};
 pub use jws::JwsError;
+#[cfg(feature = "insecure-test-keys")]
+pub use keys::insecure_test_signature;
 pub use keys::{KeyError, KeyRing, VerifyingKey};
 pub use leaf::{AssignLeaf, Leaf, LeafError, LeafJob, RunJsTask, Task, TimeLeaf};
 pub use rotation::announce_key;

@@ -33,7 +33,14 @@ pub enum KeyError {
 pub struct VerifyingKey {
     kid: Digest32,
     spki: Vec<u8>,
-    key: pkcs1v15::VerifyingKey<Sha256>,
+    key: Key,
+}
+
+#[derive(Debug, Clone)]
+enum Key {
+    Rsa(pkcs1v15::VerifyingKey<Sha256>),
+    #[cfg(feature = "insecure-test-keys")]
+    InsecureForTests,
 }
 
 impl VerifyingKey {
@@ -59,7 +66,7 @@ impl VerifyingKey {
         Ok(Self {
             kid: Digest32::of(spki),
             spki: spki.to_vec(),
-            key: pkcs1v15::VerifyingKey::new(key),
+            key: Key::Rsa(pkcs1v15::VerifyingKey::new(key)),
         })
     }
 
@@ -75,9 +82,26 @@ impl VerifyingKey {
 
     /// Whether `signature` is this key's over `message` (RSASSA-PKCS1-v1_5, SHA-256).
     pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        Signature::try_from(signature)
-            .is_ok_and(|signature| self.key.verify(message, &signature).is_ok())
+        match &self.key {
+            Key::Rsa(key) => Signature::try_from(signature)
+                .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
+            #[cfg(feature = "insecure-test-keys")]
+            Key::InsecureForTests => signature == insecure_test_signature(message),
+        }
     }
+
+    /// A key that anyone can sign for, so that simulations need not wait for RSA.
+    #[cfg(feature = "insecure-test-keys")]
+    pub fn insecure_for_tests() -> Self {
+        let spki = b"insecure test key".to_vec();
+        Self { kid: Digest32::of(&spki), spki, key: Key::InsecureForTests }
+    }
+}
+
+/// The signature that [`VerifyingKey::insecure_for_tests`] accepts: a mere digest.
+#[cfg(feature = "insecure-test-keys")]
+pub fn insecure_test_signature(message: &[u8]) -> Vec<u8> {
+    Digest32::of(message).as_bytes().to_vec()
 }
 
 /// The keys that are trusted: the one that was shown at joining, and those it vouched for.
