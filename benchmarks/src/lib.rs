@@ -2,3 +2,4 @@
 
 pub mod kernels;
 pub mod native_worker;
+pub mod process_stat;

@@ -55,6 +55,26 @@ pub struct WorkerCounters {
     pub refused: AtomicU64,
     /// Times that it was let in.
     pub joins: AtomicU64,
+    /// Frames sent, and their bytes.
+    pub sent: Traffic,
+    /// Frames received, and their bytes.
+    pub received: Traffic,
+}
+
+/// What went over a socket in one direction.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    /// Binary messages.
+    pub frames: AtomicU64,
+    /// Bytes in them.
+    pub bytes: AtomicU64,
+}
+
+impl Traffic {
+    fn count(&self, bytes: usize) {
+        self.frames.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
 }
 
 /// A result of a script that returned `value`.
@@ -65,6 +85,17 @@ pub fn returned(value: String, duration: Duration) -> ShardResult {
         value: Some(value),
         details: None,
     }
+}
+
+/// A kernel that costs nothing and returns what `examples/pi-sharded.js` returns in size and shape.
+pub fn trivial_kernel() -> Kernel {
+    Arc::new(|run, shard| {
+        let units = run.brain(shard).map_or(0, |brain| brain.units);
+        returned(
+            format!(r#"{{"hits":785,"samples":{units}}}"#),
+            Duration::ZERO,
+        )
+    })
 }
 
 /// The kernel of `examples/pi-sharded.js`.
@@ -244,6 +275,7 @@ impl NativeWorker {
                 Some(Input::Closed)
             }
             Action::Send(frame) => {
+                self.counters.sent.count(frame.len());
                 let sent = match socket {
                     Some(open) => open.send(Message::Binary(frame.into())).await.is_ok(),
                     None => false,
@@ -276,7 +308,10 @@ impl NativeWorker {
         socket: &mut Option<Socket>,
     ) -> Option<Input> {
         match message {
-            Some(Ok(Message::Binary(frame))) => Some(Input::Frame(frame.into())),
+            Some(Ok(Message::Binary(frame))) => {
+                self.counters.received.count(frame.len());
+                Some(Input::Frame(frame.into()))
+            }
             Some(Ok(
                 Message::Ping(_) | Message::Pong(_) | Message::Text(_) | Message::Frame(_),
             )) => None,

@@ -1,0 +1,48 @@
+//! `bench submit`: a job of 10^9 shards must cost what one of ten costs.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use benchmarks::process_stat;
+use serde_json::json;
+use tests_e2e::ServerSetup;
+use tests_e2e::server::binary;
+
+use crate::report::{Table, grouped, percentile};
+
+const KEY: &str = "000102030405060708090a0b0c0d0e0f";
+const SIZES: [u64; 3] = [10, 1_000_000, 1_000_000_000];
+const REPETITIONS: usize = 20;
+
+pub(crate) fn run() -> Result<()> {
+    let data_dir = tempfile::tempdir()?;
+    let server = ServerSetup::new(binary("cluster-server")?, data_dir.path(), KEY)?.start()?;
+    let api = server.api();
+    let mut table = Table::new(&["shards", "median ms", "slowest ms", "memory a job, KiB"]);
+    // The first request pays for what is set up once.
+    api.add(1, 1)?;
+    for shards in SIZES {
+        let before = process_stat::resident_bytes(server.id())?;
+        let mut times = Vec::new();
+        for _ in 0..REPETITIONS {
+            let started = Instant::now();
+            api.run_js(&json!({
+                "code": "return {hits: 1}",
+                "executionModel": "sharded",
+                "shardConfig": {"totalUnits": shards, "unitsPerShard": 1},
+                "reducer": {"type": "sum", "fields": ["hits"]},
+            }))?;
+            times.push(started.elapsed().as_secs_f64() * 1e3);
+        }
+        times.sort_by(f64::total_cmp);
+        let grown = process_stat::resident_bytes(server.id())?.saturating_sub(before);
+        table.row(vec![
+            grouped(shards as f64),
+            format!("{:.2}", percentile(&times, 0.5)),
+            format!("{:.2}", percentile(&times, 1.0)),
+            grouped(grown as f64 / 1024.0 / REPETITIONS as f64),
+        ]);
+    }
+    table.print();
+    Ok(())
+}
