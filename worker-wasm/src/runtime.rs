@@ -1,4 +1,25 @@
-pub(crate) mod heartbeat;
-pub(crate) mod pool;
-pub(crate) mod report;
-pub(crate) mod work;
+//! What runs in the dedicated worker of the trusted origin: socket, verification, session,
+//! scheduling, deadlines.
+//!
+//! The submodules without a browser in them are pure and tested natively; `driver` and those below
+//! it exist in WASM only.
+
+mod heartbeat;
+mod pool;
+mod report;
+mod self_test;
+mod work;
+
+#[cfg(target_family = "wasm")]
+mod contents;
+#[cfg(target_family = "wasm")]
+mod platform;
+#[cfg(target_family = "wasm")]
+mod driver;
+#[cfg(target_family = "wasm")]
+mod sandbox;
+#[cfg(target_family = "wasm")]
+mod socket;
+
+#[cfg(target_family = "wasm")]
+pub(crate) use driver::start;

@@ -124,8 +124,13 @@ impl Pool {
     }
 
     /// Executors that have work.
-    pub(crate) fn busy(&self) -> usize {
+    fn busy(&self) -> usize {
         self.executors.values().filter(|it| it.is_busy()).count()
+    }
+
+    /// Shards that may run at the same time.
+    pub(crate) fn slots(&self) -> u16 {
+        u16::try_from(self.slots).expect("slots come as u16")
     }
 
     /// Changes the number of slots. What runs is not stopped.
@@ -240,14 +245,6 @@ impl Pool {
             self.terminate(now, id, None);
         }
         self.keep_spare(now);
-    }
-
-    /// Ends every executor and the frame with them, without a report.
-    pub(crate) fn shut_down(&mut self) {
-        self.executors.clear();
-        self.spinning.clear();
-        self.commands.clear();
-        self.frame = Frame::Closed;
     }
 
     /// Acts on deadlines that have come.

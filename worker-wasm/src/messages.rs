@@ -1,0 +1,121 @@
+//! What page and runtime say to one another inside a tab.
+//!
+//! Values cross as structured clones (`serde-wasm-bindgen`); a port, where one belongs to a message,
+//! is transferred beside it.
+
+use serde::{Deserialize, Serialize};
+use shared::ids::{WorkerId, WorkerSecret};
+use shared::wire::{ByeReason, Credential, DeviceFacts, RefusalReason};
+
+/// Page -> runtime.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum ToRuntime {
+    /// A sandbox frame has loaded; its control port comes along.
+    Frame,
+    /// The volunteer agreed: join.
+    Join(Box<JoinOrder>),
+    /// What is known of the device has changed.
+    Device(DeviceFacts),
+    /// Give everything back and stop.
+    Leave,
+}
+
+/// Whom to join, as whom, and where.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct JoinOrder {
+    /// The name to go by.
+    pub(crate) worker: WorkerId,
+    /// Proves that the name is its own.
+    pub(crate) secret: WorkerSecret,
+    /// What to join with.
+    pub(crate) credential: Credential,
+    /// What to fall back to.
+    pub(crate) invite: Option<String>,
+    /// The signing key: SPKI DER in standard base64.
+    pub(crate) signing_key: String,
+    /// Where the socket is.
+    pub(crate) socket_url: String,
+    /// Where contents are, by hash; ends with a slash.
+    pub(crate) contents_url: String,
+    /// What is known of the device.
+    pub(crate) device: DeviceFacts,
+}
+
+/// Runtime -> page.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum FromRuntime {
+    /// It runs and takes messages.
+    Booted,
+    /// The sandbox was tried out.
+    SelfTested(SelfTestOutcome),
+    /// The frame is to be replaced by a new one.
+    NeedFrame,
+    /// The server let us in; to be remembered.
+    Joined {
+        /// The name that holds.
+        worker: WorkerId,
+        /// Opens the session again.
+        token: String,
+    },
+    /// An assignment was refused.
+    Refused {
+        /// Which check failed.
+        reason: RefusalReason,
+        /// In words.
+        detail: String,
+    },
+    /// How things stand.
+    Status(RuntimeStatus),
+}
+
+/// What the sandbox proved on this device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum SelfTestOutcome {
+    /// Everything was blocked.
+    Passed {
+        /// Number of probes.
+        probes: u16,
+    },
+    /// These things were not, or gave no answer.
+    Failed(Vec<String>),
+}
+
+/// What the page shows while it works.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RuntimeStatus {
+    pub(crate) link: LinkView,
+    /// Whether the server's time is known; nothing starts until then.
+    pub(crate) is_time_known: bool,
+    /// Shards at the same time.
+    pub(crate) slots: u16,
+    /// Shards that run.
+    pub(crate) running: u32,
+    /// Shards that wait.
+    pub(crate) queued: u32,
+    /// Results that the server has not confirmed.
+    pub(crate) unconfirmed: u32,
+    /// Results that it has.
+    pub(crate) done: u64,
+    /// Run time of all results, in milliseconds.
+    pub(crate) run_ms: u64,
+    /// Jobs that were refused because they broke the sandbox here.
+    pub(crate) refused_jobs: u32,
+}
+
+/// The connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum LinkView {
+    /// A connection is being made.
+    Connecting,
+    /// Connected.
+    Joined,
+    /// It is tried again.
+    Waiting {
+        /// After this time, in milliseconds.
+        retry_in_ms: u32,
+    },
+    /// The volunteer left.
+    Left,
+    /// The server does not want us back.
+    Dismissed(ByeReason),
+}

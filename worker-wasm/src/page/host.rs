@@ -1,0 +1,378 @@
+//! The page at work: takes in what the browser, the volunteer and the runtime do, and passes on
+//! what follows.
+//!
+//! Everything arrives as one [`Happening`] and is handled to its end before the next. What the page
+//! looks like is decided in `state`.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use js_sys::Array;
+use serde::Deserialize;
+use shared::envelope::VerifyingKey;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web_sys::{
+    Document, MessageEvent, MessagePort, Response, Window, Worker, WorkerOptions, WorkerType,
+};
+
+use super::dom::Dom;
+use super::frame::SandboxFrame;
+use super::keepsakes::Keepsakes;
+use super::shelf::StorageShelf;
+use super::state::{Event, Obstacle, State};
+use super::{address, device, invite};
+use crate::messages::{FromRuntime, JoinOrder, LinkView, ToRuntime};
+
+/// Time between two tries to ask the server for its key, in milliseconds.
+const RETRY_MS: i32 = 4_000;
+const CONFIG_PATH: &str = "api/public-config";
+const CONTENTS_PATH: &str = "api/contents/";
+
+type Emit = Rc<dyn Fn(Happening)>;
+
+/// What happens to the page.
+enum Happening {
+    /// A frame has loaded; its control port.
+    Frame(MessagePort),
+    Runtime(FromRuntime),
+    RuntimeBroke,
+    /// What the server told of itself, as JSON; `None` where it did not answer.
+    Config(Option<String>),
+    RetryConfig,
+    Battery(Option<JsValue>),
+    DeviceChanged,
+    StartPressed,
+    LeavePressed,
+}
+
+/// The part of the server's public configuration that a worker needs.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PublicConfig {
+    job_signing_public_key_spki_b64: String,
+}
+
+/// Starts the page.
+pub(crate) fn start() {
+    let window = web_sys::window().expect("pages have a window");
+    let document = window.document().expect("pages have a document");
+    let invite = address::take_invite(&window);
+    let host: Rc<RefCell<Option<Host>>> = Rc::default();
+    let target = Rc::clone(&host);
+    let emit: Emit = Rc::new(move |happening| {
+        if let Some(host) = target.borrow_mut().as_mut() {
+            host.handle(happening);
+        }
+    });
+    let mut page = Host::new(window, document, emit);
+    page.open(invite.as_deref());
+    *host.borrow_mut() = Some(page);
+}
+
+struct Host {
+    window: Window,
+    document: Document,
+    emit: Emit,
+    dom: Dom,
+    state: State,
+    frame: SandboxFrame,
+    keepsakes: Keepsakes<StorageShelf>,
+    runtime: Option<Worker>,
+    has_booted: bool,
+    signing_key: Option<String>,
+    battery: Option<JsValue>,
+}
+
+impl Host {
+    fn new(window: Window, document: Document, emit: Emit) -> Self {
+        let tab = StorageShelf::new(window.session_storage());
+        let device = StorageShelf::new(window.local_storage());
+        Self {
+            dom: Dom::new(document.clone()),
+            state: State::default(),
+            frame: SandboxFrame::new(document.clone()),
+            keepsakes: Keepsakes::new(tab, device),
+            runtime: None,
+            has_booted: false,
+            signing_key: None,
+            battery: None,
+            window,
+            document,
+            emit,
+        }
+    }
+
+    fn open(&mut self, invite: Option<&str>) {
+        if let Some(invite) = invite {
+            self.keepsakes.keep_invite(invite);
+        }
+        let worker = self.keepsakes.worker(&self.random16());
+        let credential = self.keepsakes.credential(&worker);
+        let is_returning = credential
+            .as_ref()
+            .is_some_and(|it| matches!(it, shared::wire::Credential::Session { .. }));
+        self.state.apply(Event::Opened {
+            has_credential: credential.is_some(),
+            is_returning,
+        });
+        self.show_origin();
+        self.listen_to_buttons();
+        self.ask_server();
+        self.ask_battery();
+        if self.start_runtime().is_err() {
+            self.state
+                .apply(Event::Blocked(Obstacle::OldBrowser("module workers")));
+        }
+        self.show();
+    }
+
+    fn handle(&mut self, happening: Happening) {
+        match happening {
+            Happening::Frame(port) => self.tell_with(&ToRuntime::Frame, &[port]),
+            Happening::Runtime(message) => self.runtime_said(message),
+            Happening::RuntimeBroke => self.runtime_broke(),
+            Happening::Config(answer) => self.server_answered(answer.as_deref()),
+            Happening::RetryConfig => self.ask_server(),
+            Happening::Battery(battery) => {
+                self.battery = battery;
+                self.watch_device();
+            }
+            Happening::DeviceChanged => self.tell(&ToRuntime::Device(self.facts())),
+            Happening::StartPressed => self.join(),
+            Happening::LeavePressed => self.leave(),
+        }
+        self.show();
+    }
+
+    fn show(&mut self) {
+        self.dom.show(self.state.view());
+    }
+
+    fn facts(&self) -> shared::wire::DeviceFacts {
+        device::facts(&self.window, self.battery.as_ref())
+    }
+
+    fn random16(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        let crypto = self.window.crypto().expect("pages have random numbers");
+        crypto
+            .get_random_values_with_u8_array(&mut bytes)
+            .expect("sixteen bytes are within the browser's limit");
+        bytes
+    }
+
+    /// Who asks: the one thing that a page cannot claim falsely.
+    fn show_origin(&self) {
+        let origin = self.window.location().origin().unwrap_or_default();
+        if let Some(element) = self.dom.element("origin") {
+            element.set_text_content(Some(&origin));
+        }
+    }
+
+    fn listen_to_buttons(&self) {
+        self.on_click("start", || Happening::StartPressed);
+        self.on_click("leave", || Happening::LeavePressed);
+    }
+
+    fn on_click(&self, id: &str, happening: impl Fn() -> Happening + 'static) {
+        let Some(button) = self.dom.element(id) else {
+            return;
+        };
+        let emit = Rc::clone(&self.emit);
+        let clicked = Closure::<dyn FnMut()>::new(move || emit(happening()));
+        let listener = clicked.as_ref().unchecked_ref();
+        button
+            .add_event_listener_with_callback("click", listener)
+            .expect("buttons can be clicked");
+        // It lives as long as the page.
+        clicked.forget();
+    }
+
+    fn start_runtime(&mut self) -> Result<(), JsValue> {
+        let body = self.document.body().ok_or(JsValue::NULL)?;
+        let script = body.get_attribute("data-runtime").ok_or(JsValue::NULL)?;
+        let url = address::below_base(&self.document, &script).ok_or(JsValue::NULL)?;
+        let options = WorkerOptions::new();
+        options.set_type(WorkerType::Module);
+        let worker = Worker::new_with_options(&url.href(), &options)?;
+        let emit = Rc::clone(&self.emit);
+        let said = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
+            if let Ok(message) = serde_wasm_bindgen::from_value(event.data()) {
+                emit(Happening::Runtime(message));
+            }
+        });
+        let emit = Rc::clone(&self.emit);
+        let broke = Closure::<dyn FnMut()>::new(move || emit(Happening::RuntimeBroke));
+        worker.set_onmessage(Some(said.as_ref().unchecked_ref()));
+        worker.set_onerror(Some(broke.as_ref().unchecked_ref()));
+        // They live as long as the page.
+        said.forget();
+        broke.forget();
+        self.runtime = Some(worker);
+        Ok(())
+    }
+
+    fn runtime_said(&mut self, message: FromRuntime) {
+        match &message {
+            FromRuntime::Booted => {
+                self.has_booted = true;
+                self.replace_frame();
+            }
+            FromRuntime::NeedFrame => self.replace_frame(),
+            FromRuntime::Joined { worker, token } => self.keepsakes.joined(worker, token),
+            FromRuntime::Status(status) => {
+                if matches!(status.link, LinkView::Left | LinkView::Dismissed(_)) {
+                    self.end_work();
+                }
+            }
+            FromRuntime::SelfTested(_) | FromRuntime::Refused { .. } => {}
+        }
+        self.state.apply(Event::Runtime(message));
+    }
+
+    fn replace_frame(&mut self) {
+        let emit = Rc::clone(&self.emit);
+        let replaced = self.frame.replace(move |port| emit(Happening::Frame(port)));
+        if replaced.is_err() {
+            self.state.apply(Event::Blocked(Obstacle::RuntimeBroke));
+        }
+    }
+
+    /// A runtime that breaks before it has said anything does not know this kind of worker.
+    fn runtime_broke(&mut self) {
+        let obstacle = if self.has_booted {
+            Obstacle::RuntimeBroke
+        } else {
+            Obstacle::OldBrowser("module workers or WebAssembly")
+        };
+        self.end_work();
+        self.state.apply(Event::Blocked(obstacle));
+    }
+
+    /// Removes the sandbox and everything in it, and the runtime.
+    fn end_work(&mut self) {
+        self.frame.remove();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.terminate();
+        }
+    }
+
+    fn ask_server(&self) {
+        let promise = self.window.fetch_with_str(CONFIG_PATH);
+        let emit = Rc::clone(&self.emit);
+        spawn_local(async move {
+            let answer = async {
+                let response: Response = JsFuture::from(promise).await?.unchecked_into();
+                if response.ok() {
+                    JsFuture::from(response.text()?).await
+                } else {
+                    Err(JsValue::NULL)
+                }
+            };
+            let text = answer.await.ok().and_then(|it| it.as_string());
+            emit(Happening::Config(text));
+        });
+    }
+
+    fn server_answered(&mut self, answer: Option<&str>) {
+        let Some(json) = answer else {
+            self.state.apply(Event::ServerUnreachable);
+            return self.ask_later();
+        };
+        let config = serde_json::from_str::<PublicConfig>(json).ok();
+        let key = config.map(|config| config.job_signing_public_key_spki_b64);
+        let known = key
+            .as_deref()
+            .and_then(|key| VerifyingKey::from_spki_b64(key).ok());
+        let event = match known {
+            None => Event::Blocked(Obstacle::BadKey),
+            Some(known) if !self.invite_allows(&known) => Event::Blocked(Obstacle::OtherKey),
+            Some(known) => Event::KeyKnown {
+                fingerprint: known.kid().to_string(),
+            },
+        };
+        self.signing_key = key;
+        self.state.apply(event);
+    }
+
+    fn invite_allows(&self, key: &VerifyingKey) -> bool {
+        let invite = self.keepsakes.invite();
+        invite.is_none_or(|invite| invite::allows_key(&invite, key.kid()))
+    }
+
+    fn ask_later(&self) {
+        let emit = Rc::clone(&self.emit);
+        let again = Closure::once_into_js(move || emit(Happening::RetryConfig));
+        let again = again.unchecked_ref();
+        self.window
+            .set_timeout_with_callback_and_timeout_and_arguments_0(again, RETRY_MS)
+            .expect("functions can be timed");
+    }
+
+    fn ask_battery(&self) {
+        let window = self.window.clone();
+        let emit = Rc::clone(&self.emit);
+        spawn_local(async move {
+            let battery = device::battery(&window).await;
+            emit(Happening::Battery(battery));
+        });
+    }
+
+    fn watch_device(&self) {
+        let emit = Rc::clone(&self.emit);
+        let changed = Closure::<dyn FnMut()>::new(move || emit(Happening::DeviceChanged));
+        let listener = changed.as_ref().unchecked_ref();
+        device::watch(&self.window, self.battery.as_ref(), listener);
+        // It lives as long as the page.
+        changed.forget();
+    }
+
+    fn join(&mut self) {
+        let Some(order) = self.order().filter(|_| self.state.can_start()) else {
+            return;
+        };
+        self.state.apply(Event::Started);
+        self.tell(&ToRuntime::Join(Box::new(order)));
+        self.show();
+        self.dom.focus("headline");
+    }
+
+    fn order(&self) -> Option<JoinOrder> {
+        let worker = self.keepsakes.worker(&self.random16());
+        Some(JoinOrder {
+            secret: self.keepsakes.secret(self.random16()),
+            credential: self.keepsakes.credential(&worker)?,
+            worker,
+            invite: self.keepsakes.invite(),
+            signing_key: self.signing_key.clone()?,
+            socket_url: address::socket_url(&self.document)?,
+            contents_url: address::below_base(&self.document, CONTENTS_PATH)?.href(),
+            device: self.facts(),
+        })
+    }
+
+    /// The processors are free at once; the runtime says goodbye and ends by itself.
+    fn leave(&mut self) {
+        self.frame.remove();
+        self.tell(&ToRuntime::Leave);
+        self.state.apply(Event::LeaveAsked);
+        self.show();
+        self.dom.focus("headline");
+    }
+
+    fn tell(&self, message: &ToRuntime) {
+        self.tell_with(message, &[]);
+    }
+
+    fn tell_with(&self, message: &ToRuntime, ports: &[MessagePort]) {
+        let Some(runtime) = &self.runtime else {
+            return;
+        };
+        let message = serde_wasm_bindgen::to_value(message).expect("our messages can be cloned");
+        let transfer: Array = ports.iter().collect();
+        runtime
+            .post_message_with_transfer(&message, &transfer)
+            .expect("our messages can be cloned");
+    }
+}

@@ -1,0 +1,150 @@
+//! Every sentence that the page says from code; what never changes stands in `pages/worker.html`.
+
+use shared::wire::{ByeReason, RefusalReason};
+
+use super::state::Obstacle;
+
+/// Why this page cannot offer to start, and what a person can do about it.
+pub(super) fn obstacle(obstacle: &Obstacle) -> String {
+    match obstacle {
+        Obstacle::NoInvite => "This page needs an invitation. Open the link, or scan the code, that you \
+                               were given."
+            .into(),
+        Obstacle::OldBrowser(missing) => [
+            "This browser is too old: it lacks ",
+            missing,
+            ". A current version of Chrome, Edge, Firefox or Safari will do.",
+        ]
+        .concat(),
+        Obstacle::BadKey => {
+            "The server's signing key cannot be used, so nothing it sends could be checked. Please \
+             tell whoever sent you here."
+                .into()
+        }
+        Obstacle::OtherKey => {
+            "The server signs with another key than your invitation names. Do not continue; ask \
+             whoever sent you here for a new link."
+                .into()
+        }
+        Obstacle::OpenSandbox(open) => [
+            "This browser does not seal the sandbox tightly enough, so nothing will run here. Try \
+             another browser. Not closed: ",
+            &open.join(", "),
+            ".",
+        ]
+        .concat(),
+        Obstacle::RuntimeBroke => {
+            "Something broke in this page. Reload it to try again; nothing is lost.".into()
+        }
+    }
+}
+
+/// Why an assignment was refused.
+pub(super) const fn refusal(reason: RefusalReason) -> &'static str {
+    match reason {
+        RefusalReason::Malformed => "not a signed assignment",
+        RefusalReason::WrongAlgorithm => "signed in a way that is not accepted",
+        RefusalReason::WrongType => "signed for another purpose",
+        RefusalReason::UnknownKey => "signed with an unknown key",
+        RefusalReason::BadSignature => "bad signature",
+        RefusalReason::NotInTree => "not covered by the signature",
+        RefusalReason::WrongVersion => "another version of the protocol",
+        RefusalReason::ForeignWorker => "meant for another device",
+        RefusalReason::ForeignSession => "meant for another session",
+        RefusalReason::Replayed => "sent before (replayed)",
+        RefusalReason::NonceCacheFull => "too many assignments to remember",
+        RefusalReason::FromTheFuture => "signed in the future",
+        RefusalReason::LifetimeTooLong => "valid for longer than allowed",
+        RefusalReason::Expired => "expired",
+        RefusalReason::WrongContent => "code or data differ from what was signed",
+        RefusalReason::ContentUnavailable => "code or data could not be had",
+        RefusalReason::ExpiredInQueue => "expired while it waited",
+        RefusalReason::Stopped => "stopped here",
+        RefusalReason::TimeUnknown => "the time was not known",
+        RefusalReason::Interrupted => "interrupted by another task",
+        RefusalReason::JobRefused => "refused on this device",
+    }
+}
+
+/// Why the server does not want this device any more, and what a person can do about it.
+pub(super) fn dismissal(reason: &ByeReason) -> &'static str {
+    match reason {
+        ByeReason::Unauthorized(why) => unauthorized(why),
+        ByeReason::SessionUnknown => "The server does not know this device any more. Ask for a new link.",
+        ByeReason::ForeignWorkerId => "Another device uses this device's name. Reload the page.",
+        ByeReason::ProtocolViolation | ByeReason::UnsupportedVersion => {
+            "This page and the server do not understand each other. Reload the page."
+        }
+        ByeReason::Replaced => "This device joined again elsewhere. Reload the page to work here.",
+        ByeReason::TooSlow => "The connection was too slow. Reload the page to try again.",
+        ByeReason::Full => "The server has no room for more devices. Try again later.",
+        ByeReason::ShuttingDown => "The server was shut down. Try again later.",
+    }
+}
+
+fn unauthorized(why: &str) -> &'static str {
+    match why {
+        "expired_token" => "The invitation has expired. Ask for a new link.",
+        "stale_token" => "The invitation was replaced by a newer one. Ask for the new link.",
+        "no_active_invite" => "No invitation is active at the moment. Ask for a new link.",
+        "revoked_token" => "The invitation was withdrawn. Ask whoever sent you here.",
+        "used_up" => "The invitation has been used as often as it may be. Ask for a new link.",
+        _ => "The invitation is not valid. Check that the link is complete, or ask for a new one.",
+    }
+}
+
+/// `1 h 05 min`, `5 min 07 s`, `7 s`.
+pub(super) fn duration(seconds: u64) -> String {
+    let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 {
+        [&hours.to_string(), " h ", &two_digits(minutes), " min"].concat()
+    } else if minutes > 0 {
+        [&minutes.to_string(), " min ", &two_digits(rest), " s"].concat()
+    } else {
+        [&rest.to_string(), " s"].concat()
+    }
+}
+
+/// `1 234 567`, with spaces that do not break.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            text.push('\u{202f}');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn two_digits(number: u64) -> String {
+    let text = number.to_string();
+    if number < 10 { ["0", &text].concat() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_readable() {
+        assert_eq!(duration(7), "7 s");
+        assert_eq!(duration(307), "5 min 07 s");
+        assert_eq!(duration(3_907), "1 h 05 min");
+    }
+
+    #[test]
+    fn large_numbers_are_grouped() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(1_234_567), "1\u{202f}234\u{202f}567");
+    }
+
+    #[test]
+    fn every_reason_of_an_invite_has_its_own_sentence() {
+        let reasons = ["expired_token", "stale_token", "no_active_invite", "invalid_signature"];
+        let sentences: std::collections::BTreeSet<_> = reasons.map(unauthorized).into();
+        assert_eq!(sentences.len(), reasons.len());
+    }
+}

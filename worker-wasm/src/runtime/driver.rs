@@ -1,0 +1,498 @@
+//! The runtime: carries events to the session, the pool and the self-test, and carries out what
+//! they ask for.
+//!
+//! Everything that happens arrives as one [`Event`] and is handled to its end before the next. No
+//! decision is made here that the parts could make themselves.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use shared::envelope::{KeyRing, Run, RunKind, Task, VerifyingKey};
+use shared::ids::{AttemptId, Digest32};
+use shared::session::{Action, Input, LinkStatus, Notice, Session, SessionConfig, StopReason};
+use shared::time::{Millis, Reading};
+use shared::wire::{DeviceFacts, ResultStatus, SelfTest as SelfTestFact, ShardResult};
+use wasm_bindgen::prelude::*;
+use web_sys::{MessageEvent, MessagePort};
+
+use super::contents;
+use super::heartbeat::{Beat, Heartbeat};
+use super::platform::{Platform, Timer};
+use super::pool::{Command, ExecutorId, Pool};
+use super::report;
+use super::sandbox::{Sandbox, SandboxEvent};
+use super::self_test::{SelfTest, Step};
+use super::socket::{Socket, SocketEvent};
+use super::work::Work;
+use crate::messages::{FromRuntime, JoinOrder, LinkView, RuntimeStatus, SelfTestOutcome, ToRuntime};
+use crate::slots::slots_of;
+
+/// The executor of the self-test; the pool's own count from 1.
+const PROBE: ExecutorId = ExecutorId(0);
+/// Time between two statuses for the page, in milliseconds.
+const STATUS_MS: u64 = 200;
+/// Time between two statuses that count down to a reconnect, in milliseconds.
+const COUNTDOWN_MS: u64 = 1_000;
+/// Results may take this much until the server has told its own limit.
+const FIRST_RESULT_BYTES: u32 = 1 << 20;
+
+/// Takes an event from a callback.
+pub(super) type Emit = Rc<dyn Fn(Event)>;
+
+/// What happens.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// The page said something; a port may have come along.
+    Page(ToRuntime, Option<MessagePort>),
+    Socket(SocketEvent),
+    Sandbox(SandboxEvent),
+    Fetched { hash: Digest32, text: Option<String> },
+    Timer,
+}
+
+/// Starts the runtime in the worker that this runs in.
+pub(crate) fn start() {
+    let runtime: Rc<RefCell<Option<Runtime>>> = Rc::default();
+    let target = Rc::clone(&runtime);
+    let emit: Emit = Rc::new(move |event| {
+        if let Some(runtime) = target.borrow_mut().as_mut() {
+            runtime.handle(event);
+        }
+    });
+    let platform = Platform::new();
+    listen_to_page(&platform, &emit);
+    let booted = Runtime::new(platform, emit);
+    booted.tell(&FromRuntime::Booted);
+    *runtime.borrow_mut() = Some(booted);
+}
+
+fn listen_to_page(platform: &Platform, emit: &Emit) {
+    let emit = Rc::clone(emit);
+    let listener = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
+        let port = event.ports().get(0).dyn_into().ok();
+        if let Ok(message) = serde_wasm_bindgen::from_value(event.data()) {
+            emit(Event::Page(message, port));
+        }
+    });
+    platform
+        .scope()
+        .set_onmessage(Some(listener.as_ref().unchecked_ref()));
+    // It lives as long as the worker.
+    listener.forget();
+}
+
+struct Runtime {
+    platform: Platform,
+    timer: Timer,
+    emit: Emit,
+    sandbox: Sandbox,
+    heartbeat: Option<Heartbeat>,
+    self_test: SelfTest,
+    tested: Option<SelfTestOutcome>,
+    pool: Pool,
+    order: Option<Box<JoinOrder>>,
+    session: Option<Session>,
+    socket: Option<Socket>,
+    run_us: u64,
+    refused_jobs: u32,
+    shown: Option<RuntimeStatus>,
+    last_status: Millis,
+    status_due: Option<Millis>,
+}
+
+impl Runtime {
+    fn new(platform: Platform, emit: Emit) -> Self {
+        let now = platform.now().mono;
+        let on_timer = Rc::clone(&emit);
+        Self {
+            timer: Timer::new(&platform, move || on_timer(Event::Timer)),
+            sandbox: Sandbox::new(&emit),
+            heartbeat: None,
+            self_test: SelfTest::new(now),
+            tested: None,
+            pool: Pool::new(1),
+            order: None,
+            session: None,
+            socket: None,
+            run_us: 0,
+            refused_jobs: 0,
+            shown: None,
+            last_status: now,
+            status_due: None,
+            platform,
+            emit,
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        let now = self.platform.now();
+        self.note_change(now, &event);
+        match event {
+            Event::Page(message, port) => self.page_said(now, message, port),
+            Event::Socket(event) => self.socket_said(now, event),
+            Event::Sandbox(event) => self.sandbox_said(now, event),
+            Event::Fetched { hash, text } => self.input(now, Input::Fetched { hash, text }),
+            Event::Timer => self.tick(now),
+        }
+        self.carry_out(now);
+        self.show_status(now);
+        self.set_timer(now);
+    }
+
+    /// Anything but a mere status that is due may have changed what there is to show.
+    fn note_change(&mut self, now: Reading, event: &Event) {
+        let is_status = self.status_due.is_some_and(|due| due <= now.mono);
+        if !(matches!(event, Event::Timer) && is_status) {
+            let earliest = self.last_status.plus(STATUS_MS);
+            self.status_due.get_or_insert(earliest.max(now.mono));
+        }
+    }
+
+    fn page_said(&mut self, now: Reading, message: ToRuntime, port: Option<MessagePort>) {
+        match message {
+            ToRuntime::Frame => {
+                if let Some(port) = port {
+                    self.sandbox.attach(port);
+                }
+            }
+            ToRuntime::Join(order) => self.join(order),
+            ToRuntime::Device(device) => self.device_changed(now, &device),
+            ToRuntime::Leave => self.input(now, Input::Leave),
+        }
+    }
+
+    /// Joins once the sandbox has proved itself; an order that comes without that is not followed.
+    fn join(&mut self, order: Box<JoinOrder>) {
+        let Some(SelfTestOutcome::Passed { probes }) = self.tested else {
+            return;
+        };
+        let Ok(key) = VerifyingKey::from_spki_b64(&order.signing_key) else {
+            return;
+        };
+        let slots = slots_of(&order.device);
+        self.pool.set_slots(slots);
+        let config = SessionConfig {
+            worker: order.worker.clone(),
+            secret: order.secret.clone(),
+            credential: order.credential.clone(),
+            invite: order.invite.clone(),
+            slots,
+            device: order.device.clone(),
+            self_test: SelfTestFact::Passed { probes },
+        };
+        self.session = Some(Session::new(config, KeyRing::new(key)));
+        self.order = Some(order);
+    }
+
+    fn device_changed(&mut self, now: Reading, device: &DeviceFacts) {
+        let slots = self.allowed_slots(slots_of(device));
+        self.pool.set_slots(slots);
+        self.input(now, Input::Slots(slots));
+    }
+
+    fn allowed_slots(&self, slots: u16) -> u16 {
+        let limits = self.session.as_ref().and_then(Session::limits);
+        limits.map_or(slots, |limits| slots.min(limits.max_slots.max(1)))
+    }
+
+    fn socket_said(&mut self, now: Reading, event: SocketEvent) {
+        match event {
+            SocketEvent::Opened => self.input(now, Input::Opened),
+            SocketEvent::Frame(frame) => self.input(now, Input::Frame(frame)),
+            SocketEvent::Closed => {
+                self.socket = None;
+                self.input(now, Input::Closed);
+            }
+        }
+    }
+
+    fn sandbox_said(&mut self, now: Reading, event: SandboxEvent) {
+        match event {
+            SandboxEvent::Opened { doors } => self.frame_opened(now, &doors),
+            SandboxEvent::Pong => {
+                if let Some(heartbeat) = &mut self.heartbeat {
+                    heartbeat.answered(now.mono);
+                }
+                self.input(now, Input::SandboxAlive);
+            }
+            SandboxEvent::Died { id: PROBE, reason } => {
+                let step = self.self_test.died(&reason);
+                self.follow(now, step);
+            }
+            SandboxEvent::Died { id, reason } => self.pool.died(now.mono, id, &reason),
+            SandboxEvent::Said { id: PROBE, text } => {
+                let report = text.and_then(|text| report::parse(&text, usize::MAX).ok());
+                let step = self.self_test.reported(report);
+                self.follow(now, step);
+            }
+            SandboxEvent::Said { id, text } => self.executor_said(now, id, text),
+        }
+    }
+
+    fn frame_opened(&mut self, now: Reading, doors: &[String]) {
+        self.heartbeat = Some(Heartbeat::new(now.mono));
+        self.input(now, Input::SandboxAlive);
+        if self.self_test.is_over() {
+            self.pool.frame_opened(now.mono);
+        } else {
+            let step = self.self_test.frame_opened(doors);
+            self.follow(now, step);
+        }
+    }
+
+    fn executor_said(&mut self, now: Reading, id: ExecutorId, text: Option<String>) {
+        let most = self.max_result_bytes() as usize;
+        match text.map(|text| report::parse(&text, most.max(4096))) {
+            Some(Ok(report)) => self.pool.reported(now.mono, id, report),
+            Some(Err(malformed)) => self.pool.died(now.mono, id, &malformed.to_string()),
+            None => self.pool.died(now.mono, id, "it sent no text"),
+        }
+    }
+
+    fn follow(&mut self, now: Reading, step: Step) {
+        match step {
+            Step::Wait => {}
+            Step::Spawn => self.sandbox.spawn(PROBE, true),
+            Step::Post { load, rows } => self.sandbox.post(PROBE, Some(&load), &rows),
+            Step::Done(outcome) => {
+                self.sandbox.kill(PROBE);
+                if matches!(outcome, SelfTestOutcome::Passed { .. }) {
+                    self.pool.frame_opened(now.mono);
+                }
+                self.tell(&FromRuntime::SelfTested(outcome.clone()));
+                self.tested = Some(outcome);
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Reading) {
+        self.timer.fired();
+        let step = self.self_test.tick(now.mono);
+        self.follow(now, step);
+        match self.heartbeat.as_mut().map(|it| it.tick(now.mono)) {
+            Some(Beat::Ping) => self.sandbox.ping(),
+            Some(Beat::Dead) => {
+                self.heartbeat = None;
+                self.pool.frame_lost(now.mono);
+            }
+            Some(Beat::Rest) | None => {}
+        }
+        self.pool.tick(now.mono);
+        self.input(now, Input::Tick);
+    }
+
+    fn input(&mut self, now: Reading, input: Input) {
+        let platform = &self.platform;
+        if let Some(session) = &mut self.session {
+            session.handle(now, input, &mut || platform.random16());
+        }
+    }
+
+    /// Does what session and pool ask for, and gives free slots work, until nothing is left to do.
+    fn carry_out(&mut self, now: Reading) {
+        loop {
+            while let Some(action) = self.session.as_mut().and_then(Session::next_action) {
+                self.act(now, action);
+            }
+            if let Some(command) = self.pool.next_command() {
+                self.obey(now, command);
+            } else if !self.start_next(now) {
+                return;
+            }
+        }
+    }
+
+    fn act(&mut self, now: Reading, action: Action) {
+        match action {
+            Action::Connect => self.connect(now),
+            Action::Disconnect => {
+                if self.socket.take().is_some() {
+                    self.input(now, Input::Closed);
+                }
+            }
+            Action::Send(frame) => {
+                if let Some(socket) = &self.socket {
+                    socket.send(&frame);
+                }
+            }
+            Action::Fetch(hash) => self.fetch(hash),
+            Action::Stop(attempts) => self.pool.stop(now.mono, &attempts),
+            Action::Notice(notice) => self.noticed(notice),
+        }
+    }
+
+    fn connect(&mut self, now: Reading) {
+        let Some(order) = &self.order else {
+            return;
+        };
+        self.socket = Socket::open(&order.socket_url, &self.emit);
+        if self.socket.is_none() {
+            self.input(now, Input::Closed);
+        }
+    }
+
+    fn fetch(&self, hash: Digest32) {
+        if let (Some(order), Some(session)) = (&self.order, &self.session) {
+            let (url, token) = (&order.contents_url, session.token());
+            contents::fetch(self.platform.scope(), url, token, hash, &self.emit);
+        }
+    }
+
+    fn noticed(&mut self, notice: Notice) {
+        match notice {
+            Notice::Joined => self.joined(),
+            Notice::Refused { reason, detail } => {
+                self.tell(&FromRuntime::Refused { reason, detail });
+            }
+            // The status says what follows from these.
+            Notice::TimeVoid(_) | Notice::BadFrame(_) | Notice::Dismissed(_) => {}
+        }
+    }
+
+    fn joined(&mut self) {
+        let (Some(order), Some(session)) = (&self.order, &self.session) else {
+            return;
+        };
+        let now = self.platform.now();
+        let worker = session.status(now).worker;
+        let token = session.token().unwrap_or_default().to_owned();
+        let slots = self.allowed_slots(slots_of(&order.device));
+        self.pool.set_slots(slots);
+        self.tell(&FromRuntime::Joined { worker, token });
+    }
+
+    fn obey(&mut self, now: Reading, command: Command) {
+        match command {
+            Command::Spawn(id) => self.sandbox.spawn(id, false),
+            Command::Kill(id) => self.sandbox.kill(id),
+            Command::Post {
+                executor,
+                load,
+                rows,
+            } => self.sandbox.post(executor, load.as_deref(), &rows),
+            Command::RebuildFrame => {
+                self.sandbox.detach();
+                self.heartbeat = None;
+                self.tell(&FromRuntime::NeedFrame);
+            }
+            Command::Finished(results) => self.finished(now, results),
+            Command::Interrupted(attempts) => self.input(now, Input::Interrupted(attempts)),
+            Command::RefuseJob(job) => {
+                self.refused_jobs += 1;
+                self.input(now, Input::RefuseJob(job));
+            }
+        }
+    }
+
+    fn finished(&mut self, now: Reading, results: Vec<(AttemptId, ShardResult)>) {
+        let spent: u64 = results.iter().map(|(_, result)| result.duration_us).sum();
+        self.run_us = self.run_us.saturating_add(spent);
+        self.input(now, Input::Finished(results));
+    }
+
+    /// Starts attempts of the job whose turn it is, if there is room for it; whether it did.
+    fn start_next(&mut self, now: Reading) -> bool {
+        let Some(session) = &mut self.session else {
+            return false;
+        };
+        let room = session.next_job().and_then(|job| match job.task {
+            Task::Add { .. } => Some(1),
+            Task::RunJs(_) => self.pool.room_for(job.job),
+        });
+        let Some(run) = room.and_then(|room| session.take_run(now, room)) else {
+            return false;
+        };
+        match Work::of(&run, self.max_result_bytes()) {
+            Some(work) => self.pool.give(now.mono, work),
+            None => self.finished(now, sums(&run)),
+        }
+        true
+    }
+
+    fn max_result_bytes(&self) -> u32 {
+        let limits = self.session.as_ref().and_then(Session::limits);
+        limits.map_or(FIRST_RESULT_BYTES, |limits| limits.max_result_bytes)
+    }
+
+    /// Tells the page how things stand, at most every [`STATUS_MS`].
+    fn show_status(&mut self, now: Reading) {
+        if self.status_due.is_none_or(|due| due > now.mono) {
+            return;
+        }
+        self.last_status = now.mono;
+        self.status_due = None;
+        let Some(status) = self.status(now) else {
+            return;
+        };
+        if matches!(status.link, LinkView::Waiting { .. }) {
+            self.status_due = Some(now.mono.plus(COUNTDOWN_MS));
+        }
+        if self.shown.as_ref() != Some(&status) {
+            self.tell(&FromRuntime::Status(status.clone()));
+            self.shown = Some(status);
+        }
+    }
+
+    fn status(&self, now: Reading) -> Option<RuntimeStatus> {
+        let session = self.session.as_ref()?;
+        let status = session.status(now);
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Some(RuntimeStatus {
+            link: link_view(status.link, now.mono),
+            is_time_known: status.is_time_known,
+            slots: self.pool.slots(),
+            running: count(status.running),
+            queued: count(status.queued),
+            unconfirmed: count(status.undisposed),
+            done: status.disposed,
+            run_ms: self.run_us / 1000,
+            refused_jobs: self.refused_jobs,
+        })
+    }
+
+    fn set_timer(&mut self, now: Reading) {
+        let due = [
+            self.session.as_ref().and_then(Session::next_deadline),
+            self.pool.next_deadline(),
+            self.self_test.next_deadline(),
+            self.heartbeat.map(|it| it.next_deadline()),
+            self.status_due,
+        ];
+        self.timer.set(now.mono, due.into_iter().flatten().min());
+    }
+
+    fn tell(&self, message: &FromRuntime) {
+        let message = serde_wasm_bindgen::to_value(message).expect("our messages can be cloned");
+        self.platform
+            .scope()
+            .post_message(&message)
+            .expect("our messages can be cloned");
+    }
+}
+
+fn link_view(link: LinkStatus, now: Millis) -> LinkView {
+    match link {
+        LinkStatus::Connecting => LinkView::Connecting,
+        LinkStatus::Joined => LinkView::Joined,
+        LinkStatus::Waiting { until } => LinkView::Waiting {
+            retry_in_ms: u32::try_from(until.since(now)).unwrap_or(u32::MAX),
+        },
+        LinkStatus::Stopped(StopReason::Left) => LinkView::Left,
+        LinkStatus::Stopped(StopReason::Dismissed(reason)) => LinkView::Dismissed(reason),
+    }
+}
+
+/// Results of a run that only adds.
+fn sums(run: &Run) -> Vec<(AttemptId, ShardResult)> {
+    let RunKind::Add { a, b } = run.kind() else {
+        return Vec::new();
+    };
+    let result = ShardResult {
+        status: ResultStatus::Returned,
+        duration_us: 0,
+        value: Some((a + b).to_string()),
+        details: None,
+    };
+    let shards = run.shards().iter();
+    shards.map(|it| (it.attempt, result.clone())).collect()
+}
