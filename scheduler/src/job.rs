@@ -351,3 +351,20 @@ fn result_bytes(result: &ShardResult) -> usize {
     });
     result.value.as_ref().map_or(0, String::len) + details
 }
+
+#[cfg(test)]
+impl Job {
+    /// Panics where the shards of the job do not add up; `held` are the attempts with workers.
+    pub(crate) fn check(
+        &self,
+        held: &std::collections::BTreeMap<u64, Vec<(Holder, crate::leaf::Slot)>>,
+    ) {
+        assert_eq!(self.completed.len(), u128::from(self.completed_count));
+        let is_open = |shard: u64| !self.completed.contains(shard);
+        let open = held
+            .iter()
+            .filter(|(shard, _)| is_open(**shard))
+            .map(|(shard, holders)| (*shard, holders.as_slice()));
+        self.supply.check(self.completed_count, open);
+    }
+}

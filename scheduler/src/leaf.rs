@@ -4,7 +4,7 @@
 
 use shared::ids::{AttemptId, JobId, Nonce};
 use shared::time::Millis;
-use shared::wire::Stage;
+use shared::wire::{Disposition, Stage};
 
 /// What has become of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,12 +13,22 @@ pub(crate) enum SlotState {
     Held { is_running: bool },
     /// Its result is here, its disposition waits for a commit.
     Received,
-    /// Its result was disposed of.
+    /// Its result was disposed of, and the shard is stored.
     Disposed,
     /// Taken away, but a result that comes before another attempt's still counts.
     Taken,
-    /// Taken away for good.
+    /// Nothing is expected of it.
     Over,
+}
+
+impl SlotState {
+    /// Of an attempt whose result was answered so.
+    pub(crate) const fn answered(disposition: Disposition) -> Self {
+        match disposition {
+            Disposition::Durable | Disposition::Duplicate => Self::Disposed,
+            Disposition::Stale | Disposition::Refused => Self::Over,
+        }
+    }
 }
 
 /// One attempt.
@@ -32,6 +42,12 @@ pub(crate) struct Slot {
     pub(crate) is_tracked: bool,
 }
 
+impl Slot {
+    pub(crate) const fn is_held(&self) -> bool {
+        matches!(self.state, SlotState::Held { .. })
+    }
+}
+
 /// Consecutive attempts of one job.
 #[derive(Debug, Clone, Copy)]
 struct Segment {
@@ -43,8 +59,9 @@ struct Segment {
 pub(crate) struct Leaf {
     /// Orders leaves by age.
     pub(crate) serial: u64,
-    /// When it was given to a worker that held nothing; `None` otherwise, and once a result came.
-    pub(crate) sent_to_idle: Option<Millis>,
+    pub(crate) sent: Millis,
+    /// It was sent to a worker that held nothing, and no result of it has come.
+    pub(crate) tells_latency: bool,
     segments: Vec<Segment>,
     slots: Vec<Slot>,
     held: u32,
@@ -55,10 +72,11 @@ pub(crate) struct Leaf {
 }
 
 impl Leaf {
-    pub(crate) const fn new(serial: u64, sent_to_idle: Option<Millis>) -> Self {
+    pub(crate) const fn new(serial: u64, sent: Millis, tells_latency: bool) -> Self {
         Self {
             serial,
-            sent_to_idle,
+            sent,
+            tells_latency,
             segments: Vec::new(),
             slots: Vec::new(),
             held: 0,
@@ -143,7 +161,7 @@ impl Leaf {
         self.taken
     }
 
-    /// Every attempt had a result that was disposed of.
+    /// Every shard is stored.
     pub(crate) fn is_settled(&self) -> bool {
         self.disposed == self.len()
     }

@@ -189,3 +189,17 @@ impl Uncommitted {
         is_old || self.bytes > MAX_UNCOMMITTED_BYTES
     }
 }
+
+#[cfg(test)]
+impl Ledger {
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+#[cfg(test)]
+impl Uncommitted {
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+}

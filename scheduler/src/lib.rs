@@ -13,6 +13,8 @@ mod event;
 mod job;
 mod leaf;
 mod ledger;
+#[cfg(test)]
+mod model;
 mod nonces;
 mod outbox;
 mod scheduler;

@@ -6,6 +6,8 @@
 mod balance;
 mod commits;
 mod dispatch;
+#[cfg(test)]
+mod invariants;
 mod leases;
 mod membership;
 mod results;

@@ -40,6 +40,28 @@ pub(crate) struct Share {
     pub(crate) is_refused: bool,
 }
 
+/// A leaf of which nothing is left.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Closed {
+    nonce: Nonce,
+    attempts: u32,
+    /// All its shards are stored.
+    is_settled: bool,
+}
+
+impl Closed {
+    /// What is answered to one more result of the leaf.
+    pub(crate) const fn answer(self, index: u32) -> Disposition {
+        if index >= self.attempts {
+            Disposition::Refused
+        } else if self.is_settled {
+            Disposition::Duplicate
+        } else {
+            Disposition::Stale
+        }
+    }
+}
+
 /// Attempts that a worker brought from before a restart and has not yet shown tickets for.
 #[derive(Debug, Default)]
 pub(crate) struct Unproved {
@@ -80,7 +102,7 @@ pub(crate) struct Session {
     held: u32,
     taken: u32,
     refusals: u32,
-    closed: VecDeque<(Nonce, Disposition)>,
+    closed: VecDeque<Closed>,
 }
 
 impl Session {
@@ -226,22 +248,20 @@ impl Session {
         }
     }
 
-    /// What is answered to results of a leaf of which nothing is left.
-    pub(crate) fn closed(&self, nonce: Nonce) -> Option<Disposition> {
-        let (_, disposition) = self.closed.iter().find(|(closed, _)| *closed == nonce)?;
-        Some(*disposition)
+    /// What is known of a leaf of which nothing is left.
+    pub(crate) fn closed(&self, nonce: Nonce) -> Option<Closed> {
+        self.closed.iter().find(|it| it.nonce == nonce).copied()
     }
 
     fn close(&mut self, nonce: Nonce, leaf: &Leaf) {
-        let disposition = if leaf.is_settled() {
-            Disposition::Duplicate
-        } else {
-            Disposition::Stale
-        };
         if self.closed.len() == MAX_CLOSED {
             self.closed.pop_front();
         }
-        self.closed.push_back((nonce, disposition));
+        self.closed.push_back(Closed {
+            nonce,
+            attempts: leaf.len(),
+            is_settled: leaf.is_settled(),
+        });
     }
 
     fn forget_oldest_taken(&mut self) {
@@ -279,5 +299,12 @@ impl Session {
 
     pub(crate) const fn note_results(&mut self) {
         self.refusals = 0;
+    }
+}
+
+#[cfg(test)]
+impl Session {
+    pub(crate) const fn taken(&self) -> u32 {
+        self.taken
     }
 }

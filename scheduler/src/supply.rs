@@ -329,3 +329,40 @@ impl Supply {
             .expect("only called for tracked shards")
     }
 }
+
+#[cfg(test)]
+impl Supply {
+    /// Panics where shards do not add up; `open` are those that are with workers and not completed.
+    pub(crate) fn check<'a>(
+        &self,
+        completed: u64,
+        open: impl Iterator<Item = (u64, &'a [(Holder, crate::leaf::Slot)])>,
+    ) {
+        let mut plain = 0;
+        let mut with_workers = 0;
+        for (shard, holders) in open {
+            with_workers += 1;
+            assert!(shard < self.cursor);
+            let Some(entry) = self.tracked.get(&shard) else {
+                assert_eq!(holders.len(), 1, "shard {shard} has one holder");
+                plain += 1;
+                continue;
+            };
+            let mut expected: Vec<_> = entry.holders.iter().map(|it| it.attempt).collect();
+            let mut found: Vec<_> = holders.iter().map(|(it, _)| it.attempt).collect();
+            expected.sort_unstable();
+            found.sort_unstable();
+            assert_eq!(expected, found, "holders of shard {shard}");
+            assert!(holders.iter().all(|(_, slot)| slot.is_tracked));
+        }
+        assert_eq!(self.in_flight, with_workers);
+        for (shard, entry) in &self.tracked {
+            let is_queued = self.requeued.contains(shard) || self.elsewhere.contains_key(shard);
+            assert_eq!(is_queued, entry.holders.is_empty(), "shard {shard}");
+        }
+        let known = completed + self.tracked.len() as u64 + plain;
+        let withheld = u64::try_from(self.withheld.len()).unwrap();
+        assert_eq!(known + withheld, self.cursor, "every shard is somewhere");
+        assert!(self.cursor <= self.mark && self.mark <= self.total);
+    }
+}

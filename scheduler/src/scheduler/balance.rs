@@ -4,6 +4,8 @@
 //! attempts that no slot of theirs will reach soon. Those are taken back and handed out again. The
 //! first worker may have started one in the meantime: whichever result comes first counts.
 
+use std::cmp::Reverse;
+
 use shared::ids::SessionId;
 use shared::limits::BATCH_TARGET_MS;
 
@@ -66,7 +68,8 @@ impl Scheduler {
         let free: u32 = idle.iter().map(|it| it.slots - it.busy_slots()).sum();
         let queued = giver.queued();
         let count = queued.min(free.max(queued.div_ceil(2)));
-        let moved = last_queued(id, giver, taker, count as usize);
+        let mut moved = self.last_queued(id, giver, taker);
+        moved.truncate(count as usize);
         for holder in moved {
             self.take_back(holder);
             self.revoke(holder);
@@ -74,27 +77,28 @@ impl Scheduler {
         self.place_touched();
         self.serve_idle();
     }
-}
-
-/// The attempts that `giver` would come to last and that `taker` may run, at most `count`.
-fn last_queued(id: SessionId, giver: &Session, taker: &Session, count: usize) -> Vec<Holder> {
-    let mut leaves: Vec<_> = giver.leaves.iter().collect();
-    leaves.sort_unstable_by_key(|(_, leaf)| std::cmp::Reverse(leaf.serial));
-    leaves
-        .into_iter()
-        .flat_map(|(nonce, leaf)| leaf.slots().rev().map(move |slot| (nonce, leaf, slot)))
-        .filter(|(_, leaf, (index, slot))| {
-            let is_queued = slot.state == SlotState::Held { is_running: false };
-            is_queued
-                && leaf
+    /// Of the attempts that `giver` has not come to, those that `taker` may run and that are not
+    /// just on their way; last ones first.
+    fn last_queued(&self, id: SessionId, giver: &Session, taker: &Session) -> Vec<Holder> {
+        let mut leaves: Vec<_> = giver.leaves.iter().collect();
+        leaves.sort_unstable_by_key(|(_, leaf)| Reverse(leaf.serial));
+        leaves
+            .into_iter()
+            .flat_map(|(nonce, leaf)| leaf.slots().rev().map(move |slot| (nonce, leaf, slot)))
+            .filter(|(_, _, (_, slot))| slot.is_held())
+            .take(giver.queued() as usize)
+            .filter(|(_, leaf, (index, slot))| {
+                let share = leaf
                     .segment(*index)
-                    .and_then(|(job, _)| taker.shares.get(&job))
-                    .is_none_or(|share| !share.is_refused)
-        })
-        .map(|(nonce, _, (index, _))| Holder {
-            session: id,
-            attempt: attempt(*nonce, index),
-        })
-        .take(count)
-        .collect()
+                    .and_then(|(job, _)| taker.shares.get(&job));
+                slot.state == SlotState::Held { is_running: false }
+                    && self.now.since(leaf.sent) >= PATIENCE_MS
+                    && share.is_none_or(|share| !share.is_refused)
+            })
+            .map(|(nonce, _, (index, _))| Holder {
+                session: id,
+                attempt: attempt(*nonce, index),
+            })
+            .collect()
+    }
 }

@@ -83,7 +83,7 @@ impl Scheduler {
             let nonce = verdict.range.nonce;
             if let Some(mut leaf) = session.take_leaf(nonce) {
                 for index in verdict.range.indices() {
-                    leaf.set(index, SlotState::Disposed);
+                    leaf.set(index, SlotState::answered(verdict.disposition));
                 }
                 session.put_leaf(nonce, leaf);
             }

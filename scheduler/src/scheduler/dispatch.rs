@@ -110,6 +110,14 @@ impl Queues {
     }
 }
 
+#[cfg(test)]
+impl Queues {
+    /// Slots and number of all workers that may be given work.
+    pub(super) const fn counts(&self) -> (u64, usize) {
+        (self.slots, self.active)
+    }
+}
+
 fn move_place<T: Copy + Ord>(
     line: &mut BTreeSet<(u64, T)>,
     who: T,
@@ -206,9 +214,8 @@ impl Scheduler {
         if !session.is_idle() && !session.is_wanting() {
             return false;
         }
-        let sent_to_idle = (session.held() == 0).then_some(self.now);
         let mut filling = Filling {
-            leaf: Leaf::new(serial, sent_to_idle),
+            leaf: Leaf::new(serial, self.now, session.held() == 0),
             jobs: Vec::new(),
             capacities: Vec::new(),
             fill: session.fill(),

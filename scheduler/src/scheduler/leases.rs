@@ -136,7 +136,7 @@ impl Scheduler {
         let mut expired = Vec::new();
         let mut next = None;
         for (nonce, leaf) in &session.leaves {
-            for (index, slot) in leaf.slots().filter(|(_, slot)| is_held(slot)) {
+            for (index, slot) in leaf.slots().filter(|(_, slot)| slot.is_held()) {
                 if slot.lease <= self.now {
                     expired.push(attempt(*nonce, index));
                 } else {
@@ -175,7 +175,7 @@ impl Scheduler {
         let Some(leaf) = session.leaves.get_mut(&attempt.nonce) else {
             return;
         };
-        let Some(slot) = leaf.slot(attempt.index).filter(is_held) else {
+        let Some(slot) = leaf.slot(attempt.index).filter(Slot::is_held) else {
             return;
         };
         leaf.track(attempt.index);
@@ -192,7 +192,8 @@ impl Scheduler {
     }
 
     /// A worker has an attempt that was taken from it, or that it proved by its ticket to be number
-    /// `number`. It keeps it if nobody else has the shard, or if it is further than they are.
+    /// `number`. It keeps it if nobody else has the shard, or if it is further than they are. A
+    /// result that it has in hand will come and be answered.
     pub(super) fn return_attempt(&mut self, holder: Holder, stage: Stage, number: u32) {
         match self.claim(holder, number) {
             Claim::Free => self.hold(holder, stage),
@@ -208,13 +209,12 @@ impl Scheduler {
                     }
                 }
             }
+            Claim::Closed if stage == Stage::Finished => {}
             Claim::Closed => {
                 if let Some(session) = self.sessions.get_mut(&holder.session) {
                     session.give_up(holder.attempt);
                 }
-                if stage != Stage::Finished {
-                    self.revoke(holder);
-                }
+                self.revoke(holder);
             }
         }
     }
@@ -264,7 +264,7 @@ impl Scheduler {
     }
 
     pub(super) fn is_held(&self, holder: Holder) -> bool {
-        self.find(holder).is_some_and(|(_, slot)| is_held(&slot))
+        self.find(holder).is_some_and(|(_, slot)| slot.is_held())
     }
 
     fn is_running(&self, holder: Holder) -> bool {
@@ -292,7 +292,7 @@ impl Scheduler {
             .iter()
             .flat_map(|(nonce, leaf)| {
                 leaf.slots()
-                    .filter(|(_, slot)| is_held(slot))
+                    .filter(|(_, slot)| slot.is_held())
                     .map(|(index, _)| attempt(*nonce, index))
             })
             .collect();
@@ -312,8 +312,4 @@ impl Scheduler {
             });
         }
     }
-}
-
-const fn is_held(slot: &Slot) -> bool {
-    matches!(slot.state, SlotState::Held { .. })
 }

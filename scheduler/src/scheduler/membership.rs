@@ -5,7 +5,7 @@ use shared::limits::{MAX_SLOTS, RESUME_GRACE_MS};
 use shared::wire::Held;
 
 use super::Scheduler;
-use crate::leaf::{SlotState, attempt};
+use crate::leaf::attempt;
 use crate::session::Session;
 use crate::supply::Holder;
 use crate::timers::Timer;
@@ -109,7 +109,7 @@ impl Scheduler {
         let mut held = Vec::new();
         for (nonce, leaf) in &session.leaves {
             for (index, slot) in leaf.slots() {
-                if matches!(slot.state, SlotState::Held { .. }) {
+                if slot.is_held() {
                     held.push(Holder {
                         session: id,
                         attempt: attempt(*nonce, index),

@@ -77,13 +77,11 @@ impl Intake<'_> {
 
     /// Nothing is left of the leaf, or it was never given to this session.
     fn answer_closed(&mut self, batch: &ResultBatch) {
-        let disposition = self
-            .session
-            .closed(batch.nonce)
-            .unwrap_or(Disposition::Refused);
+        let closed = self.session.closed(batch.nonce);
         for row in &batch.rows {
             let range = AttemptRange::one(attempt(batch.nonce, row.index));
-            self.dispose(range, disposition);
+            let answer = closed.map_or(Disposition::Refused, |leaf| leaf.answer(row.index));
+            self.dispose(range, answer);
         }
     }
 
@@ -123,7 +121,7 @@ impl Intake<'_> {
             match answer {
                 Answer::Pending => leaf.set(row.index, SlotState::Received),
                 Answer::AtOnce(disposition) => {
-                    leaf.set(row.index, SlotState::Disposed);
+                    leaf.set(row.index, SlotState::answered(disposition));
                     if self.session.is_connected {
                         let range = AttemptRange::one(attempt);
                         self.outbox.dispose(self.id, range, disposition);
@@ -155,9 +153,9 @@ impl Intake<'_> {
         let Some(row) = batch.rows.first() else {
             return;
         };
-        if let Some(sent) = leaf.sent_to_idle.take() {
+        if std::mem::take(&mut leaf.tells_latency) {
             let run_ms = row.result.duration_us / 1000;
-            let ms = self.now.since(sent).saturating_sub(run_ms);
+            let ms = self.now.since(leaf.sent).saturating_sub(run_ms);
             self.session.latency.note(ms);
         }
     }

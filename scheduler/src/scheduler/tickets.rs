@@ -64,7 +64,7 @@ impl Scheduler {
         };
         let (_, serial) = self.nonces.peek();
         self.nonces.advance();
-        let (leaf, numbers) = read_ticket(serial, jobs);
+        let (leaf, numbers) = read_ticket(Leaf::new(serial, self.now, false), jobs);
         let stages = stages(&held, leaf.len());
         let claimed: u32 = held
             .iter()
@@ -73,6 +73,12 @@ impl Scheduler {
             .fold(0, u32::saturating_add);
         session.unproved.attempts = session.unproved.attempts.saturating_sub(claimed);
         session.add_leaf(nonce, leaf, self.now);
+        for JobAssignment { job, .. } in jobs {
+            if let Some(it) = self.jobs.get_mut(job) {
+                session.shares.entry(*job).or_default();
+                it.members.insert(id);
+            }
+        }
         self.touched_sessions.insert(id);
         for (index, number) in (0..).zip(numbers) {
             let holder = Holder {
@@ -93,9 +99,8 @@ impl Scheduler {
     }
 }
 
-/// The leaf of a ticket, nothing of it held, and the number of each attempt.
-fn read_ticket(serial: u64, jobs: &[JobAssignment]) -> (Leaf, Vec<u32>) {
-    let mut leaf = Leaf::new(serial, None);
+/// Fills a leaf from its ticket, nothing of it held. Gives the number of each attempt too.
+fn read_ticket(mut leaf: Leaf, jobs: &[JobAssignment]) -> (Leaf, Vec<u32>) {
     let mut numbers = Vec::new();
     let shards = jobs
         .iter()

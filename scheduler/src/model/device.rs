@@ -1,0 +1,302 @@
+//! A worker as the scheduler meets it: it keeps what it was given until told to forget it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use shared::ids::{AttemptId, JobId, Nonce, SessionId, WorkerId};
+use shared::time::Millis;
+use shared::wire::{
+    AttemptRange, Disposed, Held, ResultBatch, ResultRow, ShardResult, Stage, to_ranges,
+};
+
+use super::jobs::Spec;
+use crate::{Event, JobAssignment};
+
+/// What reaches a device.
+#[derive(Debug)]
+pub(super) enum Inbound {
+    Welcome { unknown: Vec<Nonce> },
+    Assign { nonce: Nonce, jobs: Vec<JobAssignment> },
+    Disposed(Vec<Disposed>),
+    Revoke(Vec<AttemptRange>),
+}
+
+#[derive(Debug)]
+enum Attempt {
+    Waiting,
+    Running { since: Millis },
+    Finished(ShardResult),
+    Gone,
+}
+
+#[derive(Debug)]
+struct Leaf {
+    ticket: Vec<JobAssignment>,
+    attempts: Vec<(JobId, u64, Attempt)>,
+}
+
+/// What devices know of the work.
+pub(super) struct Work<'a> {
+    pub(super) now: Millis,
+    pub(super) specs: &'a BTreeMap<JobId, Spec>,
+    /// Flaky shards that have failed.
+    pub(super) failed_once: &'a mut BTreeSet<(JobId, u64)>,
+}
+
+#[derive(Debug)]
+pub(super) struct Device {
+    pub(super) worker: WorkerId,
+    pub(super) slots: u16,
+    pub(super) credit: u32,
+    pub(super) session: Option<SessionId>,
+    pub(super) is_connected: bool,
+    /// It was welcomed on this connection; before that it says nothing.
+    pub(super) is_joined: bool,
+    /// It neither works nor says anything.
+    pub(super) is_frozen: bool,
+    pub(super) inbox: VecDeque<Inbound>,
+    pub(super) outbox: VecDeque<Event>,
+    leaves: BTreeMap<Nonce, Leaf>,
+    /// Leaves in the order in which they came.
+    order: Vec<Nonce>,
+}
+
+impl Device {
+    pub(super) const fn new(worker: WorkerId, slots: u16, credit: u32) -> Self {
+        Self {
+            worker,
+            slots,
+            credit,
+            session: None,
+            is_connected: false,
+            is_joined: false,
+            is_frozen: false,
+            inbox: VecDeque::new(),
+            outbox: VecDeque::new(),
+            leaves: BTreeMap::new(),
+            order: Vec::new(),
+        }
+    }
+
+    /// The connection is gone, with all that was under way on it.
+    pub(super) fn lose_connection(&mut self) {
+        self.is_connected = false;
+        self.is_joined = false;
+        self.inbox.clear();
+        self.outbox.clear();
+    }
+
+    /// The page was loaded anew: nothing is left.
+    pub(super) fn reload(&mut self) {
+        self.lose_connection();
+        self.session = None;
+        self.leaves.clear();
+        self.order.clear();
+    }
+
+    pub(super) fn receive(&mut self, message: Inbound) {
+        match message {
+            Inbound::Welcome { unknown } => self.welcomed(&unknown),
+            Inbound::Assign { nonce, jobs } => self.assigned(nonce, jobs),
+            Inbound::Disposed(disposed) => {
+                for entry in disposed {
+                    self.forget(entry.range);
+                }
+            }
+            Inbound::Revoke(ranges) => {
+                for range in ranges {
+                    self.forget(range);
+                }
+            }
+        }
+    }
+
+    fn welcomed(&mut self, unknown: &[Nonce]) {
+        self.is_joined = true;
+        let session = self.session.expect("welcomed after hello");
+        for nonce in unknown {
+            if let Some(leaf) = self.leaves.get(nonce) {
+                self.outbox.push_back(Event::TicketProved {
+                    session,
+                    nonce: *nonce,
+                    jobs: leaf.ticket.clone(),
+                });
+            }
+        }
+        let finished: Vec<AttemptId> = self.attempts(|it| matches!(it, Attempt::Finished(_)));
+        self.send_results(&finished);
+    }
+
+    fn assigned(&mut self, nonce: Nonce, ticket: Vec<JobAssignment>) {
+        let attempts = ticket
+            .iter()
+            .flat_map(|job| job.shards.iter().map(|(shard, _)| (job.job, shard.0)))
+            .map(|(job, shard)| (job, shard, Attempt::Waiting))
+            .collect();
+        self.leaves.insert(nonce, Leaf { ticket, attempts });
+        self.order.push(nonce);
+    }
+
+    fn forget(&mut self, range: AttemptRange) {
+        let Some(leaf) = self.leaves.get_mut(&range.nonce) else {
+            return;
+        };
+        for index in range.indices() {
+            if let Some((_, _, attempt)) = leaf.attempts.get_mut(index as usize) {
+                *attempt = Attempt::Gone;
+            }
+        }
+        let is_over = leaf
+            .attempts
+            .iter()
+            .all(|(_, _, attempt)| matches!(attempt, Attempt::Gone));
+        if is_over {
+            self.leaves.remove(&range.nonce);
+            self.order.retain(|nonce| *nonce != range.nonce);
+        }
+    }
+
+    /// Finishes at most `most` runs that have lasted long enough, starts others, reports.
+    pub(super) fn work(&mut self, work: &mut Work<'_>, most: usize) {
+        let mut budget = most;
+        while budget > 0 {
+            self.start_waiting(work.now);
+            let finished = self.finish_running(work, &mut budget);
+            if finished.is_empty() {
+                return;
+            }
+            self.send_results(&finished);
+        }
+    }
+
+    fn start_waiting(&mut self, now: Millis) {
+        let mut running = self.attempts(|it| matches!(it, Attempt::Running { .. })).len();
+        for nonce in &self.order {
+            let leaf = self.leaves.get_mut(nonce).expect("ordered leaves are held");
+            for (_, _, attempt) in &mut leaf.attempts {
+                if running >= usize::from(self.slots) {
+                    return;
+                }
+                if matches!(attempt, Attempt::Waiting) {
+                    *attempt = Attempt::Running { since: now };
+                    running += 1;
+                }
+            }
+        }
+    }
+
+    fn finish_running(&mut self, work: &mut Work<'_>, budget: &mut usize) -> Vec<AttemptId> {
+        let mut finished = Vec::new();
+        for (nonce, leaf) in &mut self.leaves {
+            for ((job, shard, attempt), index) in leaf.attempts.iter_mut().zip(0..) {
+                let Attempt::Running { since } = *attempt else {
+                    continue;
+                };
+                let spec = &work.specs[job];
+                if *budget == 0 || since.plus(spec.run_ms) > work.now {
+                    continue;
+                }
+                let fails = spec.is_broken(*shard)
+                    || (spec.is_flaky(*shard) && work.failed_once.insert((*job, *shard)));
+                *attempt = Attempt::Finished(spec.result(*shard, fails));
+                *budget -= 1;
+                finished.push(AttemptId {
+                    nonce: *nonce,
+                    index,
+                });
+            }
+        }
+        finished
+    }
+
+    /// When the next run ends.
+    pub(super) fn next_finish(&self, specs: &BTreeMap<JobId, Spec>) -> Option<Millis> {
+        let attempts = self.leaves.values().flat_map(|leaf| &leaf.attempts);
+        attempts
+            .filter_map(|(job, _, attempt)| match attempt {
+                Attempt::Running { since } => Some(since.plus(specs[job].run_ms)),
+                Attempt::Waiting | Attempt::Finished(_) | Attempt::Gone => None,
+            })
+            .min()
+    }
+
+    pub(super) fn send_results(&mut self, attempts: &[AttemptId]) {
+        let Some(session) = self.session.filter(|_| self.is_joined) else {
+            return;
+        };
+        let batches: Vec<ResultBatch> = attempts
+            .chunk_by(|a, b| a.nonce == b.nonce)
+            .map(|of_leaf| ResultBatch {
+                nonce: of_leaf[0].nonce,
+                rows: of_leaf.iter().filter_map(|it| self.row(*it)).collect(),
+            })
+            .collect();
+        if !batches.is_empty() {
+            self.outbox.push_back(Event::Results { session, batches });
+        }
+    }
+
+    fn row(&self, attempt: AttemptId) -> Option<ResultRow> {
+        let leaf = self.leaves.get(&attempt.nonce)?;
+        match &leaf.attempts.get(attempt.index as usize)?.2 {
+            Attempt::Finished(result) => Some(ResultRow {
+                index: attempt.index,
+                result: result.clone(),
+            }),
+            Attempt::Waiting | Attempt::Running { .. } | Attempt::Gone => None,
+        }
+    }
+
+    /// Results that were sent and not disposed of.
+    pub(super) fn finished(&self) -> Vec<AttemptId> {
+        self.attempts(|it| matches!(it, Attempt::Finished(_)))
+    }
+
+    /// Takes out up to `most` attempts that wait, to be refused.
+    pub(super) fn drop_waiting(&mut self, most: usize) -> Vec<AttemptRange> {
+        let mut waiting = self.attempts(|it| matches!(it, Attempt::Waiting));
+        waiting.truncate(most);
+        let ranges = to_ranges(waiting);
+        for range in &ranges {
+            self.forget(*range);
+        }
+        ranges
+    }
+
+    pub(super) fn held(&self) -> Vec<Held> {
+        let stages = [
+            (Stage::Queued, self.attempts(|it| matches!(it, Attempt::Waiting))),
+            (
+                Stage::Running,
+                self.attempts(|it| matches!(it, Attempt::Running { .. })),
+            ),
+            (Stage::Finished, self.finished()),
+        ];
+        stages
+            .into_iter()
+            .flat_map(|(stage, attempts)| {
+                to_ranges(attempts)
+                    .into_iter()
+                    .map(move |range| Held { range, stage })
+            })
+            .collect()
+    }
+
+    pub(super) fn holds_nothing(&self) -> bool {
+        self.leaves.is_empty()
+    }
+
+    fn attempts(&self, filter: impl Fn(&Attempt) -> bool) -> Vec<AttemptId> {
+        let mut found = Vec::new();
+        for (nonce, leaf) in &self.leaves {
+            for ((_, _, attempt), index) in leaf.attempts.iter().zip(0..) {
+                if filter(attempt) {
+                    found.push(AttemptId {
+                        nonce: *nonce,
+                        index,
+                    });
+                }
+            }
+        }
+        found
+    }
+}

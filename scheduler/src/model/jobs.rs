@@ -1,0 +1,168 @@
+//! Jobs whose every outcome is known beforehand.
+
+use range_set_blaze::RangeSetBlaze;
+use shared::ids::JobId;
+use shared::plan::{Plan, Sharding};
+use shared::reduce::{Reducer, ReducerState};
+use shared::wire::{ResultStatus, ShardResult};
+
+use super::rng::{Rng, mix};
+use crate::{JobEnd, JobKind, JobOutline, SchedulerConfig};
+
+/// What a job does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Nature {
+    Add,
+    /// One run, which may throw.
+    Single,
+    /// Sums a field; shards that fail for good are folded as failed.
+    Sharded,
+    /// Like `Sharded`, but needs the field, so that a shard that fails for good fails the job.
+    Strict,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Spec {
+    pub(super) job: JobId,
+    pub(super) nature: Nature,
+    pub(super) shards: u64,
+    /// Run time of a shard in milliseconds.
+    pub(super) run_ms: u64,
+    /// Shards in a thousand that fail wherever they run.
+    broken_permille: u64,
+    /// Shards in a thousand that fail once.
+    flaky_permille: u64,
+    salt: u64,
+}
+
+impl Spec {
+    pub(super) fn random(rng: &mut Rng) -> Self {
+        let nature = rng.pick(&[
+            Nature::Add,
+            Nature::Single,
+            Nature::Sharded,
+            Nature::Sharded,
+            Nature::Sharded,
+            Nature::Strict,
+        ]);
+        let shards = match nature {
+            Nature::Add | Nature::Single => 1,
+            Nature::Sharded | Nature::Strict => {
+                let most = rng.pick(&[1, 5, 40, 200, 200, 3_000]);
+                rng.in_range(1, most)
+            }
+        };
+        let run_ms = match shards {
+            0..50 => rng.pick(&[0, 0, 5, 200, 2_000, 40_000]),
+            50..500 => rng.pick(&[0, 0, 5, 50]),
+            _ => 0,
+        };
+        Self {
+            job: JobId::from_random(rng.bytes16()),
+            nature,
+            shards,
+            run_ms,
+            broken_permille: rng.pick(&[0, 0, 0, 20, 500]),
+            flaky_permille: rng.pick(&[0, 0, 100, 1_000]),
+            salt: rng.next(),
+        }
+    }
+
+    pub(super) const fn kind(&self) -> JobKind {
+        match self.nature {
+            Nature::Add => JobKind::Add,
+            Nature::Single | Nature::Sharded | Nature::Strict => JobKind::RunJs,
+        }
+    }
+
+    pub(super) fn plan(&self) -> Plan {
+        match self.nature {
+            Nature::Add | Nature::Single => Plan::Single,
+            Nature::Sharded | Nature::Strict => {
+                Plan::Sharded(Sharding::new(self.shards, 1).unwrap())
+            }
+        }
+    }
+
+    pub(super) fn reducer(&self) -> Option<Reducer> {
+        match self.nature {
+            Nature::Add | Nature::Single => None,
+            Nature::Sharded => Some(Reducer::Sum {
+                fields: vec![],
+                all: true,
+            }),
+            Nature::Strict => Some(Reducer::Sum {
+                fields: vec!["hits".into()],
+                all: false,
+            }),
+        }
+    }
+
+    /// Fails wherever it runs.
+    pub(super) fn is_broken(&self, shard: u64) -> bool {
+        mix(self.salt ^ shard) % 1_000 < self.broken_permille
+    }
+
+    /// Fails the first time it is run.
+    pub(super) fn is_flaky(&self, shard: u64) -> bool {
+        !self.is_broken(shard) && mix(self.salt ^ !shard) % 1_000 < self.flaky_permille
+    }
+
+    /// What the shard adds to the sum.
+    pub(super) fn hits(&self, shard: u64) -> u64 {
+        mix(self.salt.wrapping_add(shard)) % 1_000_000
+    }
+
+    pub(super) fn result(&self, shard: u64, fails: bool) -> ShardResult {
+        ShardResult {
+            status: if fails {
+                ResultStatus::Threw
+            } else {
+                ResultStatus::Returned
+            },
+            duration_us: self.run_ms * 1_000 + 3,
+            value: (!fails).then(|| format!("{{\"hits\":{}}}", self.hits(shard))),
+            details: None,
+        }
+    }
+
+    /// Whether a job may end so.
+    pub(super) fn may_end(&self, end: &JobEnd) -> bool {
+        match (self.nature, end) {
+            (Nature::Add | Nature::Single, JobEnd::Single(result)) => {
+                let may_fail = self.is_broken(0) || self.is_flaky(0);
+                let may_return = !self.is_broken(0);
+                (may_fail && *result == self.result(0, true))
+                    || (may_return && *result == self.result(0, false))
+            }
+            (Nature::Strict, JobEnd::Failed(text)) => {
+                text == "reducer_error:sum reducer field 'hits' must be numeric."
+                    && (0..self.shards).any(|shard| self.is_broken(shard))
+            }
+            (Nature::Strict, JobEnd::Reduced) => {
+                !(0..self.shards).any(|shard| self.is_broken(shard))
+            }
+            (Nature::Sharded, JobEnd::Reduced) => true,
+            (
+                Nature::Add | Nature::Single | Nature::Sharded | Nature::Strict,
+                JobEnd::Single(_) | JobEnd::Reduced | JobEnd::Failed(_),
+            ) => false,
+        }
+    }
+
+    /// The job as just submitted.
+    pub(super) fn outline(&self, config: &SchedulerConfig) -> JobOutline {
+        JobOutline {
+            job: self.job,
+            kind: self.kind(),
+            plan: self.plan(),
+            reducer: self.reducer(),
+            seq: 0,
+            completed: RangeSetBlaze::new(),
+            failed_shards: 0,
+            reducer_state: ReducerState::default(),
+            high_water: config.first_high_water(self.shards),
+            reclaim: false,
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! A store that is slow, fails, and sometimes does not know; and the reference that it is compared
+//! with.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use range_set_blaze::RangeSetBlaze;
+use shared::ids::JobId;
+use shared::reduce::ReducerState;
+
+use super::jobs::{Nature, Spec};
+use super::rng::Rng;
+use crate::{Delta, Event, JobEnd, JobOutline, SchedulerConfig};
+
+/// A job's row, and what a naive program would have computed.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) spec: Spec,
+    pub(super) seq: u64,
+    pub(super) completed: RangeSetBlaze<u64>,
+    pub(super) high_water: u64,
+    pub(super) end: Option<JobEnd>,
+    failed_shards: u64,
+    reducer_state: ReducerState,
+    naive_hits: u64,
+    naive_failed: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Store {
+    pub(super) rows: BTreeMap<JobId, Row>,
+    /// Deltas that were handed over and not looked at.
+    queue: VecDeque<Delta>,
+    /// Answers on their way to the scheduler.
+    answers: VecDeque<Event>,
+}
+
+impl Store {
+    pub(super) fn insert(&mut self, spec: Spec, config: &SchedulerConfig) {
+        let outline = spec.outline(config);
+        self.rows.insert(
+            spec.job,
+            Row {
+                seq: 0,
+                completed: RangeSetBlaze::new(),
+                high_water: outline.high_water,
+                end: None,
+                failed_shards: 0,
+                reducer_state: ReducerState::default(),
+                naive_hits: 0,
+                naive_failed: 0,
+                spec,
+            },
+        );
+    }
+
+    pub(super) fn persist(&mut self, delta: Delta) {
+        self.queue.push_back(delta);
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        !self.queue.is_empty() || !self.answers.is_empty()
+    }
+
+    pub(super) fn unfinished(&self) -> Vec<JobId> {
+        let running = self.rows.values().filter(|row| row.end.is_none());
+        running.map(|row| row.spec.job).collect()
+    }
+
+    /// Works on one delta: well, or with a mishap in `mishaps` percent of all cases.
+    pub(super) fn work(&mut self, rng: &mut Rng, mishaps: u64) {
+        let Some(delta) = self.queue.pop_front() else {
+            return;
+        };
+        let (job, seq) = (delta.job, delta.seq);
+        let row = self.rows.get_mut(&job).expect("only known jobs have deltas");
+        let is_mishap = rng.percent(mishaps);
+        let is_applied = (!is_mishap || rng.percent(50)) && row.apply(delta);
+        if is_applied && !is_mishap {
+            self.answers.push_back(Event::Committed { job, seq });
+        } else {
+            self.answers.push_back(Event::CommitFailed { job, seq });
+        }
+    }
+
+    /// The next answer; with mischief, in any order and perhaps again later.
+    pub(super) fn answer(&mut self, rng: &mut Rng, has_mischief: bool) -> Option<Event> {
+        if self.answers.is_empty() {
+            return None;
+        }
+        if !has_mischief {
+            return self.answers.pop_front();
+        }
+        let place = rng.below(self.answers.len() as u64) as usize;
+        let answer = self.answers.remove(place)?;
+        if rng.percent(5) {
+            self.answers.push_back(answer.clone());
+        }
+        Some(answer)
+    }
+
+    /// The server dies: some of what was under way is stored, the rest is lost.
+    pub(super) fn crash(&mut self, rng: &mut Rng) {
+        let survivors = rng.below(self.queue.len() as u64 + 1);
+        for delta in self.queue.drain(..).take(survivors as usize) {
+            let row = self.rows.get_mut(&delta.job).expect("a known job");
+            row.apply(delta);
+        }
+        self.answers.clear();
+    }
+
+    /// The unfinished jobs as a server loads them.
+    pub(super) fn load(&self) -> Vec<JobOutline> {
+        let unfinished = self.rows.values().filter(|row| row.end.is_none());
+        unfinished.map(Row::outline).collect()
+    }
+}
+
+impl Row {
+    /// Applies a delta unless it is applied already; false where an earlier one is missing.
+    fn apply(&mut self, delta: Delta) -> bool {
+        if delta.seq <= self.seq {
+            return true;
+        }
+        if delta.seq != self.seq + 1 {
+            return false;
+        }
+        assert!(self.end.is_none(), "nothing follows the end");
+        assert!(
+            self.completed.is_disjoint(&delta.completed),
+            "I1: {:?} is folded again, after {:?}",
+            delta.completed,
+            self.completed
+        );
+        assert!(delta.high_water >= self.high_water, "marks only rise");
+        self.seq = delta.seq;
+        for shard in delta.completed.iter() {
+            if self.spec.is_broken(shard) {
+                self.naive_failed += 1;
+            } else {
+                self.naive_hits += self.spec.hits(shard);
+            }
+        }
+        self.completed |= delta.completed;
+        self.failed_shards = delta.failed_shards;
+        self.high_water = delta.high_water;
+        self.end = delta.end;
+        if let Some(state) = delta.reducer_state {
+            self.reducer_state = state;
+        }
+        self.check();
+        true
+    }
+
+    fn check(&self) {
+        let completed = u64::try_from(self.completed.len()).unwrap();
+        assert!(completed <= self.spec.shards);
+        assert!(self.completed.last() < Some(self.high_water));
+        let is_sharded = matches!(self.spec.nature, Nature::Sharded | Nature::Strict);
+        if let Some(reducer) = self.spec.reducer() {
+            let aggregate = reducer.aggregate(&self.reducer_state);
+            let field = |name: &str| {
+                let field = aggregate.fields.iter().find(|field| field.name == name);
+                field.and_then(|field| field.nearest).unwrap_or(0.0)
+            };
+            assert_eq!(field("hits"), self.naive_hits as f64, "I3: the sum is naive");
+            assert_eq!(field("exitCode"), self.naive_failed as f64);
+        }
+        if is_sharded {
+            assert_eq!(self.failed_shards, self.naive_failed);
+        }
+        if let Some(end) = &self.end {
+            assert!(self.spec.may_end(end), "{:?} ended as {end:?}", self.spec);
+            let is_failed = matches!(end, JobEnd::Failed(_));
+            assert!(is_failed || completed == self.spec.shards);
+        }
+    }
+
+    fn outline(&self) -> JobOutline {
+        JobOutline {
+            job: self.spec.job,
+            kind: self.spec.kind(),
+            plan: self.spec.plan(),
+            reducer: self.spec.reducer(),
+            seq: self.seq,
+            completed: self.completed.clone(),
+            failed_shards: self.failed_shards,
+            reducer_state: self.reducer_state.clone(),
+            high_water: self.high_water,
+            reclaim: true,
+        }
+    }
+}
