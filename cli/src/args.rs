@@ -3,7 +3,7 @@
 //! `--name value`; a `--name` that is followed by another flag, or by nothing, holds `true`. Values
 //! stay texts here: `settings` says what they mean, in the words that scripts look for.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use clap::{Arg, ArgMatches, Command};
 
@@ -41,7 +41,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Typed, F
     let mut command = command();
     let usage = command.render_help().to_string();
     let matches = command
-        .try_get_matches_from(args)
+        .try_get_matches_from(joined(args))
         .map_err(|error| refusal(&error, &usage))?;
     match matches.subcommand() {
         Some((name, flags)) => Ok(Typed {
@@ -50,6 +50,27 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Typed, F
         }),
         None => Err(Failure::Usage(usage)),
     }
+}
+
+/// Writes `--name value` as `--name=value`, so that a value may begin with a hyphen of its own.
+fn joined(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut args = args.into_iter().peekable();
+    let mut joined = Vec::new();
+    while let Some(mut arg) = args.next() {
+        if is_flag(&arg)
+            && !arg.as_encoded_bytes().contains(&b'=')
+            && let Some(value) = args.next_if(|next| !is_flag(next))
+        {
+            arg.push("=");
+            arg.push(value);
+        }
+        joined.push(arg);
+    }
+    joined
+}
+
+fn is_flag(arg: &OsStr) -> bool {
+    arg.as_encoded_bytes().starts_with(b"--")
 }
 
 fn refusal(error: &clap::Error, usage: &str) -> Failure {
@@ -73,7 +94,6 @@ fn flag(name: &'static str, help: &'static str) -> Arg {
         .help(help)
         .num_args(0..=1)
         .default_missing_value("true")
-        .allow_negative_numbers(true)
         .value_name("VALUE")
         .overrides_with(name)
 }
@@ -150,6 +170,10 @@ fn run_js() -> Command {
         ))
         .arg(flag("run-timeout-ms", "Time limit of one run; 0 for none"))
         .arg(flag(
+            "no-downgrade",
+            "Wait for enough slots rather than run a sharded job as a whole",
+        ))
+        .arg(flag(
             "timeout-ms",
             "How long to wait for the result [default: 30000]",
         ))
@@ -173,10 +197,20 @@ mod tests {
     }
 
     #[test]
-    fn negative_numbers_are_values() {
+    fn values_may_begin_with_a_hyphen() {
+        for value in ["-5", "-x", "-"] {
+            let args = typed(&["cluster", "submit", "--a", value, "--b", "2"]);
+            assert_eq!((args.flag("a"), args.flag("b")), (Some(value), Some("2")));
+        }
+    }
+
+    #[test]
+    fn values_may_hold_an_equals_sign() {
+        let code = "let a = 1; return a == 1";
+        let args = typed(&["cluster", "run-js", "--code", code, "--reducer=min"]);
         assert_eq!(
-            typed(&["cluster", "submit", "--a", "-5", "--b", "2"]).flag("a"),
-            Some("-5")
+            (args.flag("code"), args.flag("reducer")),
+            (Some(code), Some("min"))
         );
     }
 

@@ -90,6 +90,9 @@ pub(crate) fn run_js_body(args: &Typed) -> Result<Value, Failure> {
             });
             body.insert("shardConfig".into(), shards);
             body.insert("reducer".into(), reducer(args)?);
+            if args.is_set("no-downgrade") {
+                body.insert("allowDowngrade".into(), false.into());
+            }
         }
         _ => {
             return Err(Failure::message(

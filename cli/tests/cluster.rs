@@ -154,6 +154,7 @@ fn run_js_sends_what_the_flags_say() {
             "[1]",
             "--run-timeout-ms",
             "500",
+            "--no-downgrade",
         ],
     );
     assert!(output.status.success(), "{output:?}");
@@ -165,6 +166,7 @@ fn run_js_sends_what_the_flags_say() {
             "code": "return 1", "args": [1], "timeoutMs": 500, "executionModel": "sharded",
             "shardConfig": {"totalUnits": 95, "unitsPerShard": 10},
             "reducer": {"type": "sum", "fields": ["value"]},
+            "allowDowngrade": false,
         })
     );
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
