@@ -21,10 +21,11 @@ let hits = 0;
 for (let i = 0; i < samples; i++) {
   const index = offset + i;
   const high = Math.floor(index / 0x100000000);
-  const bits = mix(index ^ mix(high ^ 0x9e3779b9));
+  const bits = mix(index ^ Math.imul(high, 0x9e3779b9));
   const x = bits & 0x7fff;
   const y = bits >>> 17;
-  if (x * x + y * y < 0x40000000) hits++;
+  // Inside the circle is the middle of the cell (x, y), all doubled: (2x+1)^2 + (2y+1)^2 < 65536^2.
+  if (x * (x + 1) + y * (y + 1) < 0x40000000) hits++;
 }
 
 return { hits, samples };
