@@ -119,7 +119,8 @@ pub enum Effect {
     },
     /// Store; answered by `Committed` or `CommitFailed`. Deltas of one job come in order of seq.
     Persist(Box<Delta>),
-    /// Tell the worker what became of its results.
+    /// Tell the worker what became of its results. A shard's failure that will be tried again
+    /// changes nothing durable (a restart forgets it): it is `Stale`, at once.
     Dispose {
         session: SessionId,
         disposed: Vec<Disposed>,
@@ -182,7 +183,7 @@ pub struct JobView {
     pub in_flight: u64,
     /// The job runs, or ran, at least one shard.
     pub started: bool,
-    /// Sessions that hold attempts of it, for single jobs: the worker.
+    /// What is folded of the completed ones.
     pub reducer_state: ReducerState,
 }
 

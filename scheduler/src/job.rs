@@ -177,7 +177,12 @@ impl Job {
     }
 
     /// Answers another result of an attempt whose result was disposed of, or that is over.
-    pub(crate) fn answer_again(&mut self, session: SessionId, attempt: AttemptId, slot: Slot) -> Answer {
+    pub(crate) fn answer_again(
+        &mut self,
+        session: SessionId,
+        attempt: AttemptId,
+        slot: Slot,
+    ) -> Answer {
         if self.is_completed(slot.shard) {
             self.answer(session, attempt, Disposition::Duplicate)
         } else if self.is_ending {
@@ -191,7 +196,12 @@ impl Job {
         self.completed.contains(shard) || self.batch.completed.contains(&shard)
     }
 
-    fn answer(&mut self, session: SessionId, attempt: AttemptId, disposition: Disposition) -> Answer {
+    fn answer(
+        &mut self,
+        session: SessionId,
+        attempt: AttemptId,
+        disposition: Disposition,
+    ) -> Answer {
         let range = AttemptRange::one(attempt);
         if let Some(last) = self.batch.verdicts.last_mut()
             && last.session == session
@@ -347,7 +357,10 @@ fn result_bytes(result: &ShardResult) -> usize {
         let error = details.error.as_ref().map_or(0, |error| {
             error.message.len() + error.stack.as_ref().map_or(0, String::len)
         });
-        error + lines.map(|line| line.len() + size_of::<String>()).sum::<usize>()
+        error
+            + lines
+                .map(|line| line.len() + size_of::<String>())
+                .sum::<usize>()
     });
     result.value.as_ref().map_or(0, String::len) + details
 }

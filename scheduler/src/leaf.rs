@@ -116,7 +116,9 @@ impl Leaf {
 
     /// The job of an attempt, and all attempts of it in this leaf.
     pub(crate) fn segment(&self, index: u32) -> Option<(JobId, std::ops::Range<u32>)> {
-        let place = self.segments.partition_point(|segment| segment.end <= index);
+        let place = self
+            .segments
+            .partition_point(|segment| segment.end <= index);
         let segment = self.segments.get(place)?;
         let start = place
             .checked_sub(1)

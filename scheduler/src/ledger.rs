@@ -175,7 +175,8 @@ impl Uncommitted {
             if let Some(since) = oldest {
                 self.oldest.remove(&(since, job));
             }
-            self.oldest.extend(ledger.oldest().map(|since| (since, job)));
+            self.oldest
+                .extend(ledger.oldest().map(|since| (since, job)));
         }
         result
     }

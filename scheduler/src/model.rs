@@ -42,7 +42,8 @@ fn kept_schedules_hold() {
 #[test]
 fn random_schedules_hold() {
     let first: u64 = std::env::var("MODEL_FIRST_SEED").map_or(1, |text| text.parse().unwrap());
-    let count: u64 = std::env::var("MODEL_SCHEDULES").map_or(SCHEDULES, |text| text.parse().unwrap());
+    let count: u64 =
+        std::env::var("MODEL_SCHEDULES").map_or(SCHEDULES, |text| text.parse().unwrap());
     let mut failed = String::new();
     for seed in first..first + count {
         if catch_unwind(AssertUnwindSafe(|| run(seed))).is_err() {

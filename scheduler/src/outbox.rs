@@ -119,7 +119,11 @@ impl Outbox {
                 .into_iter()
                 .map(|delta| Effect::Persist(Box::new(delta))),
         );
-        effects.extend(changed_jobs.into_iter().map(|job| Effect::JobChanged { job }));
+        effects.extend(
+            changed_jobs
+                .into_iter()
+                .map(|job| Effect::JobChanged { job }),
+        );
         effects.extend(ended_jobs.into_iter().map(|job| Effect::JobEnded { job }));
         effects
     }

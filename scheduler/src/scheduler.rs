@@ -123,7 +123,7 @@ impl Scheduler {
                 slots,
                 credit,
                 held,
-            } => self.on_resumed(session, worker, slots, credit, held),
+            } => self.on_resumed(session, worker, slots, credit, &held),
             Event::WorkerLeft { session } => self.end_session(session),
             Event::TicketProved {
                 session,

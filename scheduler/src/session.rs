@@ -144,7 +144,9 @@ impl Session {
 
     /// Has a slot without an attempt.
     pub(crate) const fn is_idle(&self) -> bool {
-        self.is_active() && self.room() > 0 && self.held.saturating_add(self.unproved.attempts) < self.slots
+        self.is_active()
+            && self.room() > 0
+            && self.held.saturating_add(self.unproved.attempts) < self.slots
     }
 
     /// Keeps busy, but half of what it should hold is gone.
@@ -294,7 +296,12 @@ impl Session {
     pub(crate) fn note_refusal(&mut self) -> Option<u64> {
         self.refusals = self.refusals.saturating_add(1);
         let beyond = self.refusals.checked_sub(MAX_REFUSALS)?;
-        Some(PAUSE_MS.0.saturating_mul(1 << beyond.min(16)).min(PAUSE_MS.1))
+        Some(
+            PAUSE_MS
+                .0
+                .saturating_mul(1 << beyond.min(16))
+                .min(PAUSE_MS.1),
+        )
     }
 
     pub(crate) const fn note_results(&mut self) {

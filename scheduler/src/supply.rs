@@ -31,10 +31,18 @@ struct Tracked {
     /// Number of the last attempt.
     attempts: u32,
     failures: u32,
-    /// Workers on which it failed.
+    /// Workers on which it failed, and when it did so last.
     failed_on: Vec<WorkerId>,
+    failed_at: Millis,
     /// Attempts that are with a worker; while there are any the shard is in no queue.
     holders: Vec<Holder>,
+}
+
+impl Tracked {
+    /// It waits for a worker that has not tried it.
+    fn is_choosy(&self, now: Millis) -> bool {
+        !self.failed_on.is_empty() && self.failed_at.plus(PATIENCE_MS) > now
+    }
 }
 
 /// A shard handed out.
@@ -69,7 +77,7 @@ pub(crate) struct Supply {
     is_withholding: bool,
     /// Shards to try again, on any worker.
     requeued: BTreeSet<u64>,
-    /// Shards to try again, since when, on a worker on which they have not failed.
+    /// Shards to try again on a worker on which they have not failed, and since when.
     elsewhere: BTreeMap<u64, Millis>,
     tracked: BTreeMap<u64, Tracked>,
     in_flight: u64,
@@ -199,6 +207,13 @@ impl Supply {
         });
     }
 
+    /// Whether the shard should rather not be moved to `worker`, on which it failed.
+    pub(crate) fn avoids(&self, shard: u64, worker: &WorkerId, now: Millis) -> bool {
+        self.tracked
+            .get(&shard)
+            .is_some_and(|entry| entry.is_choosy(now) && entry.failed_on.contains(worker))
+    }
+
     /// Whether a tracked shard still waits for a result.
     pub(crate) fn is_open(&self, shard: u64) -> bool {
         self.tracked.contains_key(&shard)
@@ -229,6 +244,7 @@ impl Supply {
         self.track_plain(shard, by);
         let entry = self.entry(shard);
         entry.failures += 1;
+        entry.failed_at = now;
         if !entry.failed_on.contains(worker) {
             entry.failed_on.push(worker.clone());
         }
@@ -268,9 +284,9 @@ impl Supply {
     }
 
     fn enqueue(&mut self, shard: u64, now: Millis) {
-        let is_choosy = !self.entry(shard).failed_on.is_empty();
-        if is_choosy && self.elsewhere.len() < MAX_ELSEWHERE {
-            self.elsewhere.insert(shard, now);
+        let entry = &self.tracked[&shard];
+        if entry.is_choosy(now) && self.elsewhere.len() < MAX_ELSEWHERE {
+            self.elsewhere.insert(shard, entry.failed_at);
         } else {
             self.requeued.insert(shard);
         }

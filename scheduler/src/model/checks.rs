@@ -80,7 +80,10 @@ impl Checks {
                     .iter()
                     .filter(|entry| was_known && entry.stage != Stage::Finished)
                     .filter(|entry| self.known.contains(&entry.range.nonce));
-                for attempt in kept.flat_map(|entry| entry.range.attempts()).collect::<Vec<_>>() {
+                for attempt in kept
+                    .flat_map(|entry| entry.range.attempts())
+                    .collect::<Vec<_>>()
+                {
                     self.mark_live(attempt);
                 }
             }
@@ -233,12 +236,8 @@ impl Checks {
     }
 
     fn check_credit(&self, session: SessionId, scheduler: &Scheduler) {
-        let view = scheduler
-            .workers()
-            .into_iter()
-            .find(|view| view.session == session)
-            .expect("an assigned worker is known");
-        assert!(view.in_flight <= self.credits[&session], "I7: credit");
+        let held = scheduler.held_by_session(session);
+        assert!(held <= self.credits[&session], "I7: credit");
     }
 
     fn check_disposition(&mut self, session: SessionId, entry: Disposed, store: &Store) {

@@ -14,8 +14,13 @@ use crate::{Event, JobAssignment};
 /// What reaches a device.
 #[derive(Debug)]
 pub(super) enum Inbound {
-    Welcome { unknown: Vec<Nonce> },
-    Assign { nonce: Nonce, jobs: Vec<JobAssignment> },
+    Welcome {
+        unknown: Vec<Nonce>,
+    },
+    Assign {
+        nonce: Nonce,
+        jobs: Vec<JobAssignment>,
+    },
     Disposed(Vec<Disposed>),
     Revoke(Vec<AttemptRange>),
 }
@@ -157,48 +162,48 @@ impl Device {
 
     /// Finishes at most `most` runs that have lasted long enough, starts others, reports.
     pub(super) fn work(&mut self, work: &mut Work<'_>, most: usize) {
-        let mut budget = most;
-        while budget > 0 {
-            self.start_waiting(work.now);
-            let finished = self.finish_running(work, &mut budget);
-            if finished.is_empty() {
-                return;
-            }
-            self.send_results(&finished);
-        }
+        self.start_waiting(work);
+        let finished = self.finish_running(work, most);
+        self.send_results(&finished);
+        self.start_waiting(work);
     }
 
-    fn start_waiting(&mut self, now: Millis) {
-        let mut running = self.attempts(|it| matches!(it, Attempt::Running { .. })).len();
+    /// Shards that take no time need no slot.
+    fn start_waiting(&mut self, work: &Work<'_>) {
+        let since = work.now;
+        let mut running = 0;
+        for (job, _, attempt) in self.leaves.values().flat_map(|leaf| &leaf.attempts) {
+            let is_running = matches!(attempt, Attempt::Running { .. });
+            running += usize::from(is_running && work.specs[job].run_ms > 0);
+        }
         for nonce in &self.order {
             let leaf = self.leaves.get_mut(nonce).expect("ordered leaves are held");
-            for (_, _, attempt) in &mut leaf.attempts {
-                if running >= usize::from(self.slots) {
-                    return;
-                }
-                if matches!(attempt, Attempt::Waiting) {
-                    *attempt = Attempt::Running { since: now };
-                    running += 1;
+            for (job, _, attempt) in &mut leaf.attempts {
+                let takes_slot = work.specs[job].run_ms > 0;
+                let has_room = !takes_slot || running < usize::from(self.slots);
+                if has_room && matches!(attempt, Attempt::Waiting) {
+                    *attempt = Attempt::Running { since };
+                    running += usize::from(takes_slot);
                 }
             }
         }
     }
 
-    fn finish_running(&mut self, work: &mut Work<'_>, budget: &mut usize) -> Vec<AttemptId> {
+    fn finish_running(&mut self, work: &mut Work<'_>, most: usize) -> Vec<AttemptId> {
         let mut finished = Vec::new();
-        for (nonce, leaf) in &mut self.leaves {
+        for nonce in &self.order {
+            let leaf = self.leaves.get_mut(nonce).expect("ordered leaves are held");
             for ((job, shard, attempt), index) in leaf.attempts.iter_mut().zip(0..) {
                 let Attempt::Running { since } = *attempt else {
                     continue;
                 };
                 let spec = &work.specs[job];
-                if *budget == 0 || since.plus(spec.run_ms) > work.now {
+                if finished.len() == most || since.plus(spec.run_ms) > work.now {
                     continue;
                 }
                 let fails = spec.is_broken(*shard)
                     || (spec.is_flaky(*shard) && work.failed_once.insert((*job, *shard)));
                 *attempt = Attempt::Finished(spec.result(*shard, fails));
-                *budget -= 1;
                 finished.push(AttemptId {
                     nonce: *nonce,
                     index,
@@ -264,7 +269,10 @@ impl Device {
 
     pub(super) fn held(&self) -> Vec<Held> {
         let stages = [
-            (Stage::Queued, self.attempts(|it| matches!(it, Attempt::Waiting))),
+            (
+                Stage::Queued,
+                self.attempts(|it| matches!(it, Attempt::Waiting)),
+            ),
             (
                 Stage::Running,
                 self.attempts(|it| matches!(it, Attempt::Running { .. })),

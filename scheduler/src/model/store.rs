@@ -72,7 +72,10 @@ impl Store {
             return;
         };
         let (job, seq) = (delta.job, delta.seq);
-        let row = self.rows.get_mut(&job).expect("only known jobs have deltas");
+        let row = self
+            .rows
+            .get_mut(&job)
+            .expect("only known jobs have deltas");
         let is_mishap = rng.percent(mishaps);
         let is_applied = (!is_mishap || rng.percent(50)) && row.apply(delta);
         if is_applied && !is_mishap {
@@ -162,7 +165,11 @@ impl Row {
                 let field = aggregate.fields.iter().find(|field| field.name == name);
                 field.and_then(|field| field.nearest).unwrap_or(0.0)
             };
-            assert_eq!(field("hits"), self.naive_hits as f64, "I3: the sum is naive");
+            assert_eq!(
+                field("hits"),
+                self.naive_hits as f64,
+                "I3: the sum is naive"
+            );
             assert_eq!(field("exitCode"), self.naive_failed as f64);
         }
         if is_sharded {

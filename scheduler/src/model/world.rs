@@ -123,7 +123,10 @@ impl World {
                 self.everyone_beats();
             }
             if !self.everything_moves() {
-                let finish = self.devices.iter().filter_map(|it| it.next_finish(&self.specs));
+                let finish = self
+                    .devices
+                    .iter()
+                    .filter_map(|it| it.next_finish(&self.specs));
                 let next = finish.chain(self.scheduler.next_deadline()).min();
                 let next = next.map_or(next_beat, |at| at.min(next_beat));
                 self.now = next.max(self.now.plus(1));
@@ -150,7 +153,9 @@ impl World {
         }
         let effects = self.scheduler.step(self.now, event);
         if self.is_talking {
-            effects.iter().for_each(|effect| println!("         -> {effect:?}"));
+            effects
+                .iter()
+                .for_each(|effect| println!("         -> {effect:?}"));
         }
         self.trace.update(format!("{effects:?}"));
         self.checks.after(
@@ -212,7 +217,11 @@ impl World {
     }
 
     fn tick_if_due(&mut self) {
-        if self.scheduler.next_deadline().is_some_and(|at| at <= self.now) {
+        if self
+            .scheduler
+            .next_deadline()
+            .is_some_and(|at| at <= self.now)
+        {
             self.step(Event::Tick);
         }
     }
@@ -395,7 +404,9 @@ impl World {
                 reason,
             })
             .collect();
-        device.outbox.push_back(Event::Refused { session, refusals });
+        device
+            .outbox
+            .push_back(Event::Refused { session, refusals });
     }
 
     fn deliver_message(&mut self, index: usize) -> bool {
@@ -467,7 +478,9 @@ impl World {
 
     fn is_settled(&self) -> bool {
         let is_quiet = |device: &Device| device.inbox.is_empty() && device.outbox.is_empty();
+        let has_ended = |job: &JobId| self.scheduler.job(*job).is_none();
         self.store.unfinished().is_empty()
+            && self.specs.keys().all(has_ended)
             && !self.store.is_busy()
             && self.devices.iter().all(is_quiet)
     }

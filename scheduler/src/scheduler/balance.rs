@@ -6,7 +6,7 @@
 
 use std::cmp::Reverse;
 
-use shared::ids::SessionId;
+use shared::ids::{JobId, SessionId};
 use shared::limits::BATCH_TARGET_MS;
 
 use super::Scheduler;
@@ -41,8 +41,7 @@ impl Scheduler {
         if self.queues.idle.is_empty() || !may_change {
             self.timers.cancel(Timer::Balance);
         } else if !self.timers.is_set(Timer::Balance) {
-            self.timers
-                .set(Timer::Balance, self.now.plus(PATIENCE_MS));
+            self.timers.set(Timer::Balance, self.now.plus(PATIENCE_MS));
         }
     }
 
@@ -88,17 +87,23 @@ impl Scheduler {
             .filter(|(_, _, (_, slot))| slot.is_held())
             .take(giver.queued() as usize)
             .filter(|(_, leaf, (index, slot))| {
-                let share = leaf
-                    .segment(*index)
-                    .and_then(|(job, _)| taker.shares.get(&job));
                 slot.state == SlotState::Held { is_running: false }
                     && self.now.since(leaf.sent) >= PATIENCE_MS
-                    && share.is_none_or(|share| !share.is_refused)
+                    && leaf
+                        .segment(*index)
+                        .is_some_and(|(job, _)| self.may_take(taker, job, slot.shard))
             })
             .map(|(nonce, _, (index, _))| Holder {
                 session: id,
                 attempt: attempt(*nonce, index),
             })
             .collect()
+    }
+    fn may_take(&self, taker: &Session, job: JobId, shard: u64) -> bool {
+        let share = taker.shares.get(&job);
+        let is_refused = share.is_some_and(|share| share.is_refused);
+        let job = self.jobs.get(&job);
+        let suits = job.is_some_and(|job| !job.supply.avoids(shard, &taker.worker, self.now));
+        suits && !is_refused
     }
 }

@@ -111,11 +111,7 @@ impl Scheduler {
         let Some(job) = self.jobs.remove(&id) else {
             return;
         };
-        for timer in [
-            Timer::Retry(id),
-            Timer::Reclaim(id),
-            Timer::Patience(id),
-        ] {
+        for timer in [Timer::Retry(id), Timer::Reclaim(id), Timer::Patience(id)] {
             self.timers.cancel(timer);
         }
         for session in &job.members {

@@ -93,7 +93,11 @@ impl Queues {
             idle: session.is_idle().then(|| keep(old.idle)),
             wanting: session.is_wanting().then(|| keep(old.wanting)),
             backlog: is_backlogged.then(|| session.queue_us().unwrap_or(u64::MAX)),
-            counted_slots: if session.is_active() { session.slots } else { 0 },
+            counted_slots: if session.is_active() {
+                session.slots
+            } else {
+                0
+            },
         };
         move_place(&mut self.idle, id, old.idle, new.idle);
         move_place(&mut self.wanting, id, old.wanting, new.wanting);
@@ -258,7 +262,8 @@ impl Scheduler {
     /// Adds shards of a job to a leaf.
     fn fill_from(&mut self, id: SessionId, job_id: JobId, filling: &mut Filling) {
         let (nonce, _) = self.nonces.peek();
-        let (Some(session), Some(job)) = (self.sessions.get(&id), self.jobs.get_mut(&job_id)) else {
+        let (Some(session), Some(job)) = (self.sessions.get(&id), self.jobs.get_mut(&job_id))
+        else {
             return;
         };
         let capacity = capacity(session, job);
@@ -327,13 +332,7 @@ fn capacity(session: &Session, job: &Job) -> u32 {
 }
 
 /// How many more attempts of the job the worker should get into the leaf that is being filled.
-fn wanted(
-    session: &Session,
-    job: &Job,
-    capacity: u32,
-    filling: &Filling,
-    all_slots: u64,
-) -> u32 {
+fn wanted(session: &Session, job: &Job, capacity: u32, filling: &Filling, all_slots: u64) -> u32 {
     let share = session.shares.get(&job.id);
     if share.is_some_and(|share| share.is_refused) {
         return 0;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared::ids::JobId;
+use shared::ids::{JobId, SessionId};
 
 use super::Scheduler;
 use crate::leaf::{Slot, SlotState, attempt};
@@ -40,6 +40,11 @@ impl Scheduler {
         }
         let bytes: usize = self.jobs.values().map(|job| job.ledger.bytes()).sum();
         assert_eq!(self.uncommitted.bytes(), bytes);
+    }
+
+    /// Attempts that the session holds.
+    pub(crate) fn held_by_session(&self, session: SessionId) -> u32 {
+        self.sessions[&session].held()
     }
 
     /// Nothing is kept of jobs that are over, and little of sessions.

@@ -27,9 +27,7 @@ impl Scheduler {
         session.unproved.note_beat();
         self.touched_sessions.insert(id);
         self.renew(id, held);
-        for entry in held {
-            self.revoke_unknown(id, *entry);
-        }
+        self.revoke_unknown(id, held);
     }
 
     /// Renews what is listed, and lets the worker keep or give up what was taken from it.
@@ -69,21 +67,19 @@ impl Scheduler {
         }
     }
 
-    /// The worker lists attempts of a leaf that is over or that it was never given.
-    fn revoke_unknown(&mut self, id: SessionId, entry: Held) {
-        let Some(session) = self.sessions.get(&id) else {
+    /// Revokes what the worker lists of leaves that are over or that it was never given.
+    pub(super) fn revoke_unknown(&mut self, id: SessionId, held: &[Held]) {
+        let Some(session) = self.sessions.get(&id).filter(|it| it.is_connected) else {
             return;
         };
-        let nonce = entry.range.nonce;
-        let is_known =
-            session.leaves.contains_key(&nonce) || session.unproved.leaves.contains_key(&nonce);
-        if !is_known && entry.stage != Stage::Finished && session.is_connected {
-            let count = entry.range.count.min(MAX_ATTEMPTS_PER_LEAF as u32);
-            let range = AttemptRange {
-                count,
-                ..entry.range
-            };
-            self.outbox.revoke(id, range);
+        for Held { range, stage } in held {
+            let nonce = range.nonce;
+            let is_known =
+                session.leaves.contains_key(&nonce) || session.unproved.leaves.contains_key(&nonce);
+            if !is_known && *stage != Stage::Finished {
+                let count = range.count.min(MAX_ATTEMPTS_PER_LEAF as u32);
+                self.outbox.revoke(id, AttemptRange { count, ..*range });
+            }
         }
     }
 
@@ -93,8 +89,7 @@ impl Scheduler {
         };
         if let Some(pause_ms) = session.note_refusal() {
             session.is_paused = true;
-            self.timers
-                .set(Timer::Pause(id), self.now.plus(pause_ms));
+            self.timers.set(Timer::Pause(id), self.now.plus(pause_ms));
         }
         self.touched_sessions.insert(id);
         let mut budget = MAX_LISTED;
@@ -160,15 +155,17 @@ impl Scheduler {
     /// Sees to it that leases of a session that holds something are looked at.
     pub(super) fn watch_leases(&mut self, id: SessionId) {
         if !self.timers.is_set(Timer::Lease(id)) {
-            self.timers
-                .set(Timer::Lease(id), self.now.plus(LEASE_MS));
+            self.timers.set(Timer::Lease(id), self.now.plus(LEASE_MS));
         }
     }
 
     /// Takes an attempt from the one who holds it, for someone else. If its result comes after all
     /// and before another one, it counts.
     pub(super) fn take_back(&mut self, holder: Holder) {
-        let Holder { session: id, attempt } = holder;
+        let Holder {
+            session: id,
+            attempt,
+        } = holder;
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
@@ -229,12 +226,14 @@ impl Scheduler {
     }
 
     fn hold(&mut self, holder: Holder, stage: Stage) {
-        let Holder { session: id, attempt } = holder;
+        let Holder {
+            session: id,
+            attempt,
+        } = holder;
         let Some((job_id, slot)) = self.find(holder) else {
             return;
         };
-        if let (Some(session), Some(job)) =
-            (self.sessions.get_mut(&id), self.jobs.get_mut(&job_id))
+        if let (Some(session), Some(job)) = (self.sessions.get_mut(&id), self.jobs.get_mut(&job_id))
         {
             job.supply.hold(slot.shard, holder);
             job.mark_started();

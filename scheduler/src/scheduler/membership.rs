@@ -23,17 +23,18 @@ impl Scheduler {
         worker: WorkerId,
         slots: u16,
         credit: u32,
-        held: Vec<Held>,
+        held: &[Held],
     ) {
         match self.sessions.get_mut(&id) {
             Some(session) if session.worker == worker => {
                 session.is_connected = true;
                 session.slots = u32::from(slots.clamp(1, MAX_SLOTS));
                 session.limit = credit;
+                session.busy_since = self.now;
                 self.timers.cancel(Timer::Grace(id));
                 self.touched_sessions.insert(id);
-                self.take_back_unlisted(id, &held);
-                self.renew(id, &held);
+                self.take_back_unlisted(id, held);
+                self.renew(id, held);
             }
             Some(_) | None => {
                 self.discard_session(id);
@@ -42,6 +43,7 @@ impl Scheduler {
         }
         let unknown = self.expect_tickets(id, held);
         self.outbox.welcome(id, unknown);
+        self.revoke_unknown(id, held);
     }
 
     pub(super) fn on_detached(&mut self, id: SessionId) {

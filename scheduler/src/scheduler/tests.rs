@@ -6,21 +6,30 @@ use shared::plan::{Plan, Sharding};
 use shared::reduce::Reducer;
 use shared::time::Millis;
 use shared::wire::{
-    AttemptRange, Disposed, Disposition, ResultBatch, ResultRow, ResultStatus, ShardResult,
+    AttemptRange, Disposed, Disposition, Held, RefusalReason, Refused, ResultBatch, ResultRow,
+    ResultStatus, ShardResult, Stage,
 };
 
 use super::Scheduler;
-use crate::{
-    Delta, Effect, Event, JobAssignment, JobEnd, JobKind, JobOutline, SchedulerConfig,
-};
+use crate::{Delta, Effect, Event, JobAssignment, JobEnd, JobKind, JobOutline, SchedulerConfig};
 
+mod commits;
+mod failures;
 mod happy_path;
+mod late_results;
+mod restart;
+mod sharing;
 
 /// A scheduler with a clock, and what its last step said.
 struct Bench {
     scheduler: Scheduler,
     now: u64,
     effects: Vec<Effect>,
+    /// Every assignment so far.
+    assigned: Vec<(SessionId, Vec<Given>)>,
+    /// What workers say a shard took, in microseconds.
+    run_us: u64,
+    job: Option<JobId>,
 }
 
 /// An attempt as a worker sees it.
@@ -42,11 +51,25 @@ impl Bench {
             scheduler: Scheduler::new([7; 32], config),
             now: 1_000,
             effects: Vec::new(),
+            assigned: Vec::new(),
+            run_us: 1_000,
+            job: None,
         }
     }
 
     fn step(&mut self, event: Event) {
         self.effects = self.scheduler.step(Millis(self.now), event);
+        self.scheduler.check_invariants();
+        for effect in &self.effects {
+            if let Effect::Assign {
+                session,
+                nonce,
+                jobs,
+            } = effect
+            {
+                self.assigned.push((*session, given(*nonce, jobs)));
+            }
+        }
     }
 
     /// Lets time pass and fires what is due.
@@ -59,10 +82,16 @@ impl Bench {
         self.submit_with(name, shards, |_| {})
     }
 
-    fn submit_with(&mut self, name: u8, shards: u64, change: impl FnOnce(&mut JobOutline)) -> JobId {
+    fn submit_with(
+        &mut self,
+        name: u8,
+        shards: u64,
+        change: impl FnOnce(&mut JobOutline),
+    ) -> JobId {
         let mut outline = sharded(name, shards);
         change(&mut outline);
         let job = outline.job;
+        self.job = Some(job);
         self.step(Event::JobReady(Box::new(outline)));
         job
     }
@@ -82,6 +111,17 @@ impl Bench {
         self.answer(session, given, ResultStatus::Returned);
     }
 
+    /// Delivers results and commits what follows. Gives what the session is given in return.
+    fn work(&mut self, session: SessionId, given: &[Given]) -> Vec<Given> {
+        self.results(session, given);
+        let mut next = self.given(session);
+        for delta in self.deltas() {
+            self.commit(&delta);
+            next.extend(self.given(session));
+        }
+        next
+    }
+
     fn answer(&mut self, session: SessionId, given: &[Given], status: ResultStatus) {
         let batches = given
             .chunk_by(|a, b| a.nonce == b.nonce)
@@ -91,12 +131,85 @@ impl Bench {
                     .iter()
                     .map(|given| ResultRow {
                         index: given.index,
-                        result: result(given.shard, status),
+                        result: ShardResult {
+                            duration_us: self.run_us,
+                            ..result(given.shard, status)
+                        },
                     })
                     .collect(),
             })
             .collect();
         self.step(Event::Results { session, batches });
+    }
+
+    fn beat(&mut self, session: SessionId, given: &[Given], stage: Stage) {
+        let held = self.listed(given, stage);
+        self.step(Event::Beat { session, held });
+    }
+
+    fn resume(&mut self, name: u8, given: &[Given], stage: Stage) {
+        let held = self.listed(given, stage);
+        self.step(resumed(name, held));
+    }
+
+    fn refuse(&mut self, session: SessionId, given: &[Given], reason: RefusalReason) {
+        let refusals = given
+            .iter()
+            .map(|given| Refused {
+                range: Some(given.range()),
+                reason,
+            })
+            .collect();
+        self.step(Event::Refused { session, refusals });
+    }
+
+    /// Shows the ticket of a leaf with attempts of the last job.
+    fn prove(&mut self, session: SessionId, leaf: &[Given]) {
+        let jobs = self.ticket(leaf);
+        self.step(Event::TicketProved {
+            session,
+            nonce: leaf[0].nonce,
+            jobs,
+        });
+    }
+
+    fn ticket(&self, leaf: &[Given]) -> Vec<JobAssignment> {
+        vec![JobAssignment {
+            job: self.job.unwrap_or(sharded(1, 1).job),
+            shards: leaf
+                .iter()
+                .map(|given| (ShardIndex(given.shard), given.number))
+                .collect(),
+        }]
+    }
+
+    fn listed(&self, given: &[Given], stage: Stage) -> Vec<Held> {
+        given
+            .iter()
+            .map(|given| Held {
+                range: given.range(),
+                stage,
+            })
+            .collect()
+    }
+
+    /// The jobs of the last step's assignments, in order.
+    fn assigned_jobs(&self) -> Vec<JobId> {
+        self.effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Assign { jobs, .. } => Some(jobs),
+                _ => None,
+            })
+            .flatten()
+            .map(|job| job.job)
+            .collect()
+    }
+
+    /// Everything that the session was ever given.
+    fn given_ever(&self, session: SessionId) -> Vec<Given> {
+        let own = self.assigned.iter().filter(|(to, _)| *to == session);
+        own.flat_map(|(_, given)| given.clone()).collect()
     }
 
     /// What the last step gave to the session.
@@ -169,6 +282,39 @@ impl Bench {
 
     fn has_ended(&self, job: JobId) -> bool {
         self.effects.contains(&Effect::JobEnded { job })
+    }
+}
+
+impl Given {
+    const fn range(self) -> AttemptRange {
+        AttemptRange {
+            nonce: self.nonce,
+            first: self.index,
+            count: 1,
+        }
+    }
+}
+
+fn resumed(name: u8, held: Vec<Held>) -> Event {
+    Event::WorkerResumed {
+        session: session(name),
+        worker: worker(name),
+        slots: 4,
+        credit: 4096,
+        held,
+    }
+}
+
+fn results_of(session: SessionId, given: Given, result: ShardResult) -> Event {
+    Event::Results {
+        session,
+        batches: vec![ResultBatch {
+            nonce: given.nonce,
+            rows: vec![ResultRow {
+                index: given.index,
+                result,
+            }],
+        }],
     }
 }
 

@@ -27,13 +27,13 @@ impl Unproved {
 
 impl Scheduler {
     /// Remembers what the worker lists of leaves that are not known here, and names them.
-    pub(super) fn expect_tickets(&mut self, id: SessionId, held: Vec<Held>) -> Vec<Nonce> {
+    pub(super) fn expect_tickets(&mut self, id: SessionId, held: &[Held]) -> Vec<Nonce> {
         let Some(session) = self.sessions.get_mut(&id) else {
             return Vec::new();
         };
         let mut leaves: BTreeMap<Nonce, Vec<Held>> = BTreeMap::new();
         let mut attempts = 0_u32;
-        for entry in held.into_iter().take(MAX_RANGES_PER_MESSAGE) {
+        for entry in held.iter().take(MAX_RANGES_PER_MESSAGE) {
             let nonce = entry.range.nonce;
             if session.leaves.contains_key(&nonce) || session.closed(nonce).is_some() {
                 continue;
@@ -42,7 +42,7 @@ impl Scheduler {
                 let count = entry.range.count.min(MAX_ATTEMPTS_PER_LEAF as u32);
                 attempts = attempts.saturating_add(count);
             }
-            leaves.entry(nonce).or_default().push(entry);
+            leaves.entry(nonce).or_default().push(*entry);
         }
         let unknown = leaves.keys().copied().collect();
         session.unproved = Unproved {

@@ -18,7 +18,11 @@ fn a_job_runs_to_its_end() {
     assert_eq!(delta.seq, 1);
     assert_eq!(delta.completed, RangeSetBlaze::from_iter([0..=2_u64]));
     assert_eq!(delta.end, Some(JobEnd::Reduced));
-    assert_eq!(bench.disposed(alice), [], "nothing is told before the commit");
+    assert_eq!(
+        bench.disposed(alice),
+        [],
+        "nothing is told before the commit"
+    );
 
     bench.commit(&delta);
     let all = AttemptRange {
@@ -34,6 +38,7 @@ fn a_job_runs_to_its_end() {
 #[test]
 fn ten_thousand_trivial_shards_take_a_few_round_trips() {
     let mut bench = Bench::new();
+    bench.run_us = 1;
     let workers: Vec<_> = (1..=16).map(|name| bench.join(name, 1)).collect();
     let job = bench.submit(99, 10_000);
     let mut outstanding: Vec<_> = workers.iter().map(|it| (*it, bench.given(*it))).collect();
@@ -53,8 +58,7 @@ fn ten_thousand_trivial_shards_take_a_few_round_trips() {
             outstanding.push((worker, next));
             bench.commit(&delta);
             done = done || bench.has_ended(job);
-            println!("{rounds} {} {}", given.len(), bench.now);
         }
-        assert!(rounds < 12, "too many round trips");
+        assert!(rounds <= 6, "too many round trips");
     }
 }

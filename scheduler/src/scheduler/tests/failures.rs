@@ -1,0 +1,148 @@
+use super::*;
+use shared::wire::{RefusalReason, Refused};
+
+#[test]
+fn a_failed_shard_is_tried_on_three_workers_and_then_folded_as_failed() {
+    let mut bench = Bench::new();
+    let workers = [bench.join(1, 1), bench.join(2, 1), bench.join(3, 1)];
+    let job = bench.submit_with(1, 1, |outline| {
+        outline.reducer = Some(Reducer::Sum {
+            fields: vec!["exitCode".into()],
+            all: false,
+        });
+    });
+    let mut tried = Vec::new();
+    for number in 1..=3 {
+        let (worker, given) = workers
+            .iter()
+            .map(|worker| (*worker, bench.given(*worker)))
+            .find(|(_, given)| !given.is_empty())
+            .unwrap();
+        assert_eq!(given[0].number, number);
+        tried.push(worker);
+        bench.answer(worker, &given, ResultStatus::Threw);
+        if number < 3 {
+            assert_eq!(
+                bench.disposed(worker),
+                [(given[0].range(), Disposition::Stale)],
+                "nothing durable rests on it"
+            );
+        }
+    }
+    tried.sort();
+    assert_eq!(tried, workers);
+    let delta = bench.delta();
+    assert_eq!(
+        (delta.failed_shards, &delta.end),
+        (1, &Some(JobEnd::Reduced))
+    );
+    bench.commit(&delta);
+    assert!(bench.has_ended(job));
+}
+
+#[test]
+fn a_lone_worker_gets_its_failed_shard_again() {
+    let mut bench = Bench::new();
+    let alice = bench.join(1, 1);
+    bench.submit(1, 1);
+    let first = bench.given(alice);
+    bench.answer(alice, &first, ResultStatus::TimedOut);
+    let second = bench.given(alice);
+    assert_eq!((second[0].shard, second[0].number), (0, 2));
+}
+
+#[test]
+fn a_failed_shard_waits_for_an_untried_worker_but_not_for_ever() {
+    let mut bench = Bench::new();
+    let alice = bench.join(1, 1);
+    bench.submit(1, 1);
+    let first = bench.given(alice);
+    let bob = bench.join(2, 1);
+    bench.submit(2, 1);
+    assert_eq!(bench.given(bob).len(), 1);
+    bench.step(Event::Credit {
+        session: bob,
+        limit: 1,
+    });
+    bench.answer(alice, &first, ResultStatus::Threw);
+    assert_eq!(bench.given(alice), []);
+    bench.wait(4_999);
+    assert_eq!(bench.given(alice), []);
+    bench.wait(1);
+    assert_eq!(shards(&bench.given(alice)), [0]);
+}
+
+#[test]
+fn refused_attempts_are_given_again_without_blame() {
+    let mut bench = Bench::new();
+    let alice = bench.join(1, 1);
+    bench.submit(1, 1);
+    let given = bench.given(alice);
+    bench.refuse(alice, &given, RefusalReason::ExpiredInQueue);
+    let again = bench.given(alice);
+    assert_eq!((again[0].shard, again[0].number), (0, 2));
+    assert_eq!(bench.disposed(alice), []);
+}
+
+#[test]
+fn what_another_worker_was_given_cannot_be_refused() {
+    let mut bench = Bench::new();
+    let alice = bench.join(1, 1);
+    bench.submit(1, 1);
+    let given = bench.given(alice);
+    let bob = bench.join(2, 1);
+    bench.refuse(bob, &given, RefusalReason::BadSignature);
+    assert_eq!(bench.given(bob), []);
+    assert_eq!(bench.scheduler.workers()[0].in_flight, 1);
+}
+
+#[test]
+fn a_worker_that_refuses_everything_is_left_alone_for_ever_longer() {
+    let mut bench = Bench::new();
+    let alice = bench.join(1, 1);
+    bench.submit(1, 1);
+    for _ in 0..7 {
+        let given = bench.given(alice);
+        bench.refuse(alice, &given, RefusalReason::BadSignature);
+    }
+    for wait_ms in [1_000, 2_000, 4_000] {
+        let given = bench.given(alice);
+        assert_eq!(given.len(), 1);
+        bench.refuse(alice, &given, RefusalReason::BadSignature);
+        assert_eq!(bench.given(alice), []);
+        bench.wait(wait_ms - 1);
+        assert_eq!(bench.given(alice), []);
+        bench.wait(1);
+    }
+}
+
+#[test]
+fn a_refusal_of_nothing_readable_costs_nobody_anything() {
+    let mut bench = Bench::new();
+    let alice = bench.join(1, 1);
+    bench.submit(1, 1);
+    bench.step(Event::Refused {
+        session: alice,
+        refusals: vec![Refused {
+            range: None,
+            reason: RefusalReason::Malformed,
+        }],
+    });
+    assert_eq!(bench.effects, []);
+    assert_eq!(bench.scheduler.workers()[0].in_flight, 1);
+}
+
+#[test]
+fn a_worker_is_not_given_a_job_that_it_refused() {
+    let mut bench = Bench::new();
+    let alice = bench.join(1, 1);
+    bench.submit(1, 5);
+    let given = bench.given(alice);
+    bench.refuse(alice, &given, RefusalReason::JobRefused);
+    assert_eq!(bench.given(alice), []);
+    let other = bench.submit(2, 1);
+    assert_eq!(bench.given(alice).len(), 1);
+    assert!(bench.scheduler.job(other).unwrap().started);
+    let bob = bench.join(2, 8);
+    assert_eq!(shards(&bench.given(bob)), [0, 1, 2, 3, 4]);
+}

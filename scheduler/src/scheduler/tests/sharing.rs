@@ -1,0 +1,192 @@
+use super::*;
+use shared::limits::MAX_ATTEMPTS_PER_LEAF;
+
+#[test]
+fn no_worker_gets_more_than_its_credit() {
+    let mut bench = Bench::new();
+    let alice = session(1);
+    bench.step(Event::WorkerJoined {
+        session: alice,
+        worker: worker(1),
+        slots: 4,
+        credit: 3,
+    });
+    bench.submit(1, 100);
+    assert_eq!(bench.given(alice).len(), 3);
+    bench.step(Event::Credit {
+        session: alice,
+        limit: 5,
+    });
+    assert_eq!(bench.given(alice).len(), 2);
+    bench.step(Event::Credit {
+        session: alice,
+        limit: 0,
+    });
+    bench.wait(1_000);
+    assert_eq!(bench.given(alice), []);
+}
+
+#[test]
+fn an_unknown_job_starts_small_and_grows_to_full_leaves() {
+    let mut bench = Bench::new();
+    bench.run_us = 1;
+    let alice = bench.join(1, 2);
+    bench.submit(1, 1_000_000);
+    let mut sizes = Vec::new();
+    let mut given = bench.given(alice);
+    for _ in 0..4 {
+        sizes.push(given.len());
+        bench.now += 1;
+        given = bench.work(alice, &given);
+    }
+    assert_eq!(sizes[0], 4);
+    assert_eq!(given.len(), 2 * MAX_ATTEMPTS_PER_LEAF, "{sizes:?}");
+}
+
+#[test]
+fn leaves_are_large_not_many() {
+    let mut bench = Bench::new();
+    bench.run_us = 1_000;
+    let alice = bench.join(1, 2);
+    bench.submit(1, 1_000_000);
+    let mut held = bench.given(alice);
+    for _ in 0..20 {
+        bench.now += 5;
+        let some: Vec<_> = held.drain(..held.len().min(10)).collect();
+        held.extend(bench.work(alice, &some));
+    }
+    let mut leaves = Vec::new();
+    for _ in 0..200 {
+        bench.now += 5;
+        let some: Vec<_> = held.drain(..10).collect();
+        let given = bench.work(alice, &some);
+        leaves.extend((!given.is_empty()).then_some(given.len()));
+        held.extend(given);
+        assert!(held.len() <= 2 * 600 + 10, "two leaves of 300 ms at most");
+    }
+    assert!(leaves.iter().all(|size| *size >= 300), "{leaves:?}");
+    assert!(!leaves.is_empty());
+}
+
+#[test]
+fn long_shards_queue_one_a_slot() {
+    let mut bench = Bench::new();
+    bench.run_us = 2_000_000;
+    let alice = bench.join(1, 2);
+    bench.submit(1, 1_000);
+    let mut held = bench.given(alice);
+    for _ in 0..10 {
+        bench.now += 2_000;
+        let done: Vec<_> = held.drain(..2).collect();
+        held.extend(bench.work(alice, &done));
+        assert!((2..=4).contains(&held.len()));
+    }
+}
+
+#[test]
+fn very_long_shards_are_not_queued() {
+    let mut bench = Bench::new();
+    bench.run_us = 40_000_000;
+    let alice = bench.join(1, 2);
+    bench.submit(1, 1_000);
+    let mut held = bench.given(alice);
+    bench.now += 40_000;
+    let done: Vec<_> = held.drain(..2).collect();
+    held.extend(bench.work(alice, &done));
+    assert_eq!(held.len(), 2, "those that were queued before it was known");
+    for _ in 0..5 {
+        bench.now += 40_000;
+        let done: Vec<_> = held.drain(..1).collect();
+        held.extend(bench.work(alice, &done));
+        assert_eq!(held.len(), 2);
+    }
+}
+
+#[test]
+fn jobs_take_turns() {
+    let mut bench = Bench::new();
+    bench.submit(1, 1_000);
+    bench.submit(2, 1_000);
+    let mut firsts = Vec::new();
+    for name in 1..=4 {
+        bench.join(name, 1);
+        firsts.extend(bench.assigned_jobs());
+    }
+    let (one, two) = (sharded(1, 1).job, sharded(2, 1).job);
+    assert_eq!(firsts, [one, two, one, two]);
+}
+
+#[test]
+fn many_small_jobs_share_a_leaf() {
+    let mut bench = Bench::new();
+    for name in 1..=40 {
+        bench.submit_with(name, 1, |outline| {
+            outline.kind = JobKind::Add;
+            outline.plan = Plan::Single;
+            outline.reducer = None;
+        });
+    }
+    bench.join(1, 1);
+    assert_eq!(bench.assigned_jobs().len(), 32, "two leaves of 16 jobs");
+}
+
+#[test]
+fn shards_are_handed_out_only_below_the_stored_mark() {
+    let config = SchedulerConfig {
+        reserve_block: 4,
+        ..SchedulerConfig::default()
+    };
+    let mut bench = Bench::with(config);
+    bench.submit_with(1, 100, |outline| outline.high_water = 4);
+    let alice = bench.join(1, 8);
+    assert_eq!(shards(&bench.given(alice)), [0, 1, 2, 3]);
+    let raise = bench.delta();
+    assert_eq!(raise.high_water, 8);
+    bench.commit(&raise);
+    assert_eq!(shards(&bench.given(alice)), [4, 5, 6, 7]);
+}
+
+#[test]
+fn an_idle_worker_takes_over_what_waits_elsewhere() {
+    let mut bench = Bench::new();
+    let alice = bench.join(1, 2);
+    bench.submit(1, 8);
+    let held = bench.given(alice);
+    assert_eq!(shards(&held), [0, 1, 2, 3]);
+    bench.now += 1_000;
+    let bob = bench.join(2, 16);
+    assert_eq!(bench.revoked(alice), [held[3].range(), held[2].range()]);
+    assert_eq!(shards(&bench.given(bob)), [4, 5, 6, 7, 2, 3]);
+    bench.results(alice, &held[3..]);
+    let delta = bench.delta();
+    assert!(delta.completed.contains(3), "it had begun after all");
+}
+
+#[test]
+fn what_was_sent_just_now_is_not_moved() {
+    let mut bench = Bench::new();
+    let alice = bench.join(1, 2);
+    bench.submit(1, 8);
+    bench.now += 10;
+    bench.join(2, 16);
+    assert_eq!(bench.revoked(alice), []);
+    bench.wait(300);
+    assert_eq!(bench.revoked(alice).len(), 2, "but looked at again");
+}
+
+#[test]
+fn idle_workers_cost_nothing_while_there_is_no_work() {
+    let mut bench = Bench::new();
+    for name in 0..=255 {
+        bench.join(name, 4);
+    }
+    assert_eq!(bench.scheduler.next_deadline(), None);
+    let job = bench.submit(1, 1);
+    let assigned = bench
+        .effects
+        .iter()
+        .filter(|effect| matches!(effect, Effect::Assign { .. }))
+        .count();
+    assert_eq!(assigned, 1);
+    assert_eq!(bench.scheduler.job(job).unwrap().in_flight, 1);
+}
