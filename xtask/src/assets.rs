@@ -25,6 +25,7 @@ pub(crate) struct Asset {
 enum Source {
     Verbatim(Vec<u8>),
     Template(String),
+    Generated { text: String, refers_to: String },
 }
 
 /// All assets of the pages: sources go in, served files come out.
@@ -64,6 +65,21 @@ impl Assets {
         self.insert(name.into(), Source::Template(text.into()))
     }
 
+    /// Adds a text that no person wrote and that may hold any braces. It loads one other asset, by
+    /// the name that this has here; that is replaced.
+    ///
+    /// # Errors
+    /// There is another of that name.
+    pub(crate) fn add_generated(
+        &mut self,
+        name: impl Into<String>,
+        text: impl Into<String>,
+        refers_to: impl Into<String>,
+    ) -> Result<()> {
+        let (text, refers_to) = (text.into(), refers_to.into());
+        self.insert(name.into(), Source::Generated { text, refers_to })
+    }
+
     fn insert(&mut self, name: String, source: Source) -> Result<()> {
         ensure!(
             !self.sources.contains_key(&name),
@@ -73,19 +89,10 @@ impl Assets {
         Ok(())
     }
 
-    /// The asset called `name`, its references filled in.
+    /// Every asset by its name, its references filled in.
     ///
     /// # Errors
-    /// It or something that it refers to does not exist, or refers to itself.
-    pub(crate) fn get(&mut self, name: &str) -> Result<&Asset> {
-        self.resolve(name, &mut Vec::new())?;
-        Ok(&self.resolved[name])
-    }
-
-    /// Every asset by its name.
-    ///
-    /// # Errors
-    /// As [`Assets::get`].
+    /// One, or something that it refers to, does not exist, or refers to itself.
     pub(crate) fn all(&mut self) -> Result<&BTreeMap<String, Asset>> {
         let names: Vec<String> = self.sources.keys().cloned().collect();
         for name in names {
@@ -97,7 +104,7 @@ impl Assets {
     /// Fills in a page.
     ///
     /// # Errors
-    /// As [`Assets::get`].
+    /// As [`Assets::all`].
     pub(crate) fn page(&mut self, template: &str) -> Result<Page> {
         let mut needs = BTreeSet::new();
         let html = self.fill(template, &mut needs, &mut Vec::new())?;
@@ -131,6 +138,16 @@ impl Assets {
                 let filled = self.fill(&text, &mut refers_to, above)?;
                 above.pop();
                 filled.into_bytes()
+            }
+            Source::Generated {
+                text,
+                refers_to: inner,
+            } => {
+                let (text, inner) = (text.clone(), inner.clone());
+                self.resolve(&inner, above)?;
+                let text = text.replace(&inner, &self.resolved[&inner].file_name);
+                refers_to.insert(inner);
+                text.into_bytes()
             }
         };
         let asset = Asset {
@@ -192,6 +209,10 @@ mod tests {
         assets
     }
 
+    fn file_name(assets: &mut Assets, name: &str) -> String {
+        assets.all().unwrap()[name].file_name.clone()
+    }
+
     #[test]
     fn a_name_changes_with_what_the_asset_refers_to() {
         let name = |leaf| {
@@ -199,7 +220,7 @@ mod tests {
                 ("page.js", "import '{{sibling:leaf.js}}'"),
                 ("leaf.js", leaf),
             ]);
-            assets.get("page.js").unwrap().file_name.clone()
+            file_name(&mut assets, "page.js")
         };
         assert_eq!(name("1"), name("1"));
         assert_ne!(name("1"), name("2"));
@@ -214,20 +235,14 @@ mod tests {
         ]);
         let page = assets.page("<script src=\"{{asset:a.js}}\">").unwrap();
         assert_eq!(page.needs, ["a.js", "b.js"].map(String::from).into());
-        let inner = &assets.get("a.js").unwrap().file_name;
+        let inner = file_name(&mut assets, "a.js");
         assert_eq!(page.html, format!("<script src=\"assets/{inner}\">"));
     }
 
     #[test]
     fn references_that_cannot_be_filled_in_are_errors() {
         let mut circle = assets(&[("a.js", "{{sibling:b.js}}"), ("b.js", "{{sibling:a.js}}")]);
-        assert!(
-            circle
-                .get("a.js")
-                .unwrap_err()
-                .to_string()
-                .contains("itself")
-        );
+        assert!(circle.all().unwrap_err().to_string().contains("itself"));
         for template in ["{{asset:missing.css}}", "{{broker}}", "{{asset:x"] {
             assert!(assets(&[]).page(template).is_err(), "{template}");
         }
@@ -241,9 +256,22 @@ mod tests {
     }
 
     #[test]
+    fn a_generated_text_needs_what_it_loads() {
+        let mut assets = Assets::default();
+        assets.add("a_bg.wasm", [0]).unwrap();
+        let text = "let o = {{}}; new URL('a_bg.wasm', import.meta.url)";
+        assets.add_generated("a.js", text, "a_bg.wasm").unwrap();
+        let page = assets.page("{{asset:a.js}}").unwrap();
+        assert_eq!(page.needs, ["a.js", "a_bg.wasm"].map(String::from).into());
+        let hashed = file_name(&mut assets, "a_bg.wasm");
+        let script = &assets.all().unwrap()["a.js"].bytes;
+        assert_eq!(*script, text.replace("a_bg.wasm", &hashed).into_bytes());
+    }
+
+    #[test]
     fn verbatim_bytes_keep_their_braces() {
         let mut assets = Assets::default();
         assets.add("bound.js", "let a = {{}};").unwrap();
-        assert_eq!(assets.get("bound.js").unwrap().bytes, b"let a = {{}};");
+        assert_eq!(assets.all().unwrap()["bound.js"].bytes, b"let a = {{}};");
     }
 }

@@ -43,12 +43,9 @@ pub(super) fn add_program(
         !script.lines().any(|line| line.starts_with("import ")),
         "{name} imports something that browsers do not have"
     );
-    assets.add(format!("{name}.wasm"), fs::read(module)?)?;
-    let hashed = assets.get(&format!("{name}.wasm"))?.file_name.clone();
-    assets.add(
-        format!("{name}.js"),
-        script.replace(&format!("{name}_bg.wasm"), &hashed),
-    )?;
+    let module_name = format!("{name}_bg.wasm");
+    assets.add(&module_name, fs::read(module)?)?;
+    assets.add_generated(format!("{name}.js"), script, &module_name)?;
     for (loader, start) in loaders(name) {
         assets.add_template(*loader, loader_script(name, start))?;
     }

@@ -215,7 +215,7 @@ mod tests {
         let mut assets = Assets::default();
         assets.add("a.css", "body{}").unwrap();
         write(&dist, &[("p.html".into(), page("p", &[]))], &mut assets).unwrap();
-        let name = &assets.get("a.css").unwrap().file_name;
+        let name = &assets.all().unwrap()["a.css"].file_name;
         assert_eq!(fs::read(dist.join("assets").join(name)).unwrap(), b"body{}");
         assert!(dist.join("assets").join(format!("{name}.br")).is_file());
         assert_eq!(fs::read(dist.join("p.html")).unwrap(), b"p");
