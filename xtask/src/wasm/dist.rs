@@ -24,13 +24,13 @@ pub(super) type Sizes = BTreeMap<String, usize>;
 pub(super) fn write(dist: &Path, pages: &[(String, Page)], assets: &mut Assets) -> Result<Sizes> {
     let fresh = dist.with_extension("new");
     remove(&fresh)?;
-    fs::create_dir_all(fresh.join("assets"))?;
+    fs::create_dir_all(&fresh)?;
     for (name, page) in pages {
         fs::write(fresh.join(name), &page.html)?;
     }
     let mut sizes = Sizes::new();
     for (name, asset) in assets.all()? {
-        let path = fresh.join("assets").join(&asset.file_name);
+        let path = fresh.join(&asset.file_name);
         let compressed = brotli(&asset.bytes)?;
         fs::write(&path, &asset.bytes)?;
         fs::write(with_br(&path), &compressed)?;
@@ -138,27 +138,22 @@ impl Stamp {
     }
 
     fn text(&self, dist: &Path) -> Result<String> {
-        let mut listing = Vec::new();
-        list(dist, &mut listing)?;
+        let mut listing = listing(dist)?;
         listing.sort();
         Ok(format!("{}\n{}", self.inputs, listing.join("\n")))
     }
 }
 
-fn list(folder: &Path, listing: &mut Vec<String>) -> Result<()> {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return Ok(());
+/// Names and contents of the files in `dist`, which may be missing.
+fn listing(dist: &Path) -> Result<Vec<String>> {
+    let Ok(entries) = fs::read_dir(dist) else {
+        return Ok(Vec::new());
     };
-    for entry in entries {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            list(&entry.path(), listing)?;
-        } else {
-            let hash = Sha256::digest(fs::read(entry.path())?);
-            listing.push(format!("{} {:02x?}", entry.path().display(), &hash[..8]));
-        }
-    }
-    Ok(())
+    let line = |path: PathBuf| {
+        let hash = Sha256::digest(fs::read(&path)?);
+        Ok(format!("{} {:02x?}", path.display(), &hash[..8]))
+    };
+    entries.map(|entry| line(entry?.path())).collect()
 }
 
 #[cfg(test)]
@@ -216,8 +211,8 @@ mod tests {
         assets.add("a.css", "body{}").unwrap();
         write(&dist, &[("p.html".into(), page("p", &[]))], &mut assets).unwrap();
         let name = &assets.all().unwrap()["a.css"].file_name;
-        assert_eq!(fs::read(dist.join("assets").join(name)).unwrap(), b"body{}");
-        assert!(dist.join("assets").join(format!("{name}.br")).is_file());
+        assert_eq!(fs::read(dist.join(name)).unwrap(), b"body{}");
+        assert!(dist.join(format!("{name}.br")).is_file());
         assert_eq!(fs::read(dist.join("p.html")).unwrap(), b"p");
     }
 }
