@@ -2,6 +2,8 @@
 //!
 //! The counts follow the states: change a state through [`Leaf::set`] only.
 
+use std::ops::Range;
+
 use shared::ids::{AttemptId, JobId, Nonce};
 use shared::time::Millis;
 use shared::wire::{Disposition, Stage};
@@ -115,7 +117,7 @@ impl Leaf {
     }
 
     /// The job of an attempt, and all attempts of it in this leaf.
-    pub(crate) fn segment(&self, index: u32) -> Option<(JobId, std::ops::Range<u32>)> {
+    pub(crate) fn segment(&self, index: u32) -> Option<(JobId, Range<u32>)> {
         let place = self
             .segments
             .partition_point(|segment| segment.end <= index);
@@ -127,7 +129,7 @@ impl Leaf {
     }
 
     /// Attempts of `job`; more than one range where it was interrupted by another job.
-    pub(crate) fn segments_of(&self, job: JobId) -> Vec<std::ops::Range<u32>> {
+    pub(crate) fn segments_of(&self, job: JobId) -> Vec<Range<u32>> {
         let mut start = 0;
         let mut ranges = Vec::new();
         for segment in &self.segments {
@@ -145,6 +147,22 @@ impl Leaf {
         let old = std::mem::replace(&mut slot.state, state);
         *self.count(old) -= 1;
         *self.count(state) += 1;
+    }
+
+    /// Changes those of `indices` whose results wait for their disposition, and gives them.
+    pub(crate) fn settle(&mut self, indices: Range<u32>, state: SlotState) -> Vec<Range<u32>> {
+        let mut runs: Vec<Range<u32>> = Vec::new();
+        for index in indices {
+            if self.slots[index as usize].state != SlotState::Received {
+                continue;
+            }
+            self.set(index, state);
+            match runs.last_mut().filter(|run| run.end == index) {
+                Some(run) => run.end += 1,
+                None => runs.push(index..index + 1),
+            }
+        }
+        runs
     }
 
     pub(crate) fn track(&mut self, index: u32) {

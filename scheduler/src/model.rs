@@ -7,7 +7,8 @@
 //! sum (I3), memory is bounded (I7). Then losses stop and every job has to end (I5).
 //!
 //! Everything follows from the schedule's seed. One that failed is written on a line of its own into
-//! `tests/seeds.txt`, which is always run.
+//! `tests/seeds.txt`, which is always run. `MODEL_FIRST_SEED` and `MODEL_SCHEDULES` choose others,
+//! `MODEL_LOG` prints every event and effect.
 
 mod checks;
 mod device;
@@ -16,7 +17,6 @@ mod rng;
 mod store;
 mod world;
 
-use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use world::World;
@@ -41,18 +41,23 @@ fn kept_schedules_hold() {
 
 #[test]
 fn random_schedules_hold() {
-    let first: u64 = std::env::var("MODEL_FIRST_SEED").map_or(1, |text| text.parse().unwrap());
-    let count: u64 =
-        std::env::var("MODEL_SCHEDULES").map_or(SCHEDULES, |text| text.parse().unwrap());
-    let mut failed = String::new();
-    for seed in first..first + count {
-        if catch_unwind(AssertUnwindSafe(|| run(seed))).is_err() {
-            writeln!(failed, "{seed}").unwrap();
-        }
-    }
+    let first = setting("MODEL_FIRST_SEED", 1);
+    let seeds = first..first + setting("MODEL_SCHEDULES", SCHEDULES);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let failed: Vec<u64> = std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..threads)
+            .map(|nth| {
+                let own = seeds.clone().skip(nth).step_by(threads);
+                scope.spawn(|| own.filter(|seed| has_failed(*seed)).collect::<Vec<_>>())
+            })
+            .collect();
+        runs.into_iter()
+            .flat_map(|run| run.join().unwrap())
+            .collect()
+    });
     assert!(
         failed.is_empty(),
-        "add these seeds to scheduler/tests/seeds.txt:\n{failed}"
+        "add these seeds to scheduler/tests/seeds.txt: {failed:?}"
     );
 }
 
@@ -61,6 +66,14 @@ fn the_same_seed_gives_the_same_trace() {
     for seed in (1..SCHEDULES).step_by(REPEAT_EVERY as usize) {
         assert_eq!(run(seed), run(seed), "schedule {seed}");
     }
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
+
+fn has_failed(seed: u64) -> bool {
+    catch_unwind(AssertUnwindSafe(|| run(seed))).is_err()
 }
 
 /// Runs a schedule to its end. Gives a digest of all that the scheduler said.

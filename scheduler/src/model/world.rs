@@ -16,7 +16,7 @@ use super::store::Store;
 use crate::{Effect, Event, Scheduler, SchedulerConfig};
 
 /// Steps between two looks into the machine.
-const LOOK_EVERY: u64 = 8;
+const LOOK_EVERY: u64 = 16;
 
 /// Time within which everything ends that is not held up by running shards, in milliseconds.
 const SLACK_MS: u64 = 600_000;

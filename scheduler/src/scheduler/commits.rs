@@ -1,6 +1,7 @@
 //! From changes to deltas, and from commits to what they allow.
 
 use shared::ids::{JobId, SessionId};
+use shared::wire::AttemptRange;
 
 use super::Scheduler;
 use crate::leaf::{SlotState, attempt};
@@ -74,22 +75,28 @@ impl Scheduler {
         }
     }
 
-    /// Tells workers what became of their results.
+    /// Tells workers what became of their results. A session that ended in the meantime and came
+    /// back sends its results again, and is answered then.
     fn pronounce(&mut self, verdicts: &[Verdict]) {
         for verdict in verdicts {
             let Some(session) = self.sessions.get_mut(&verdict.session) else {
                 continue;
             };
             let nonce = verdict.range.nonce;
-            if let Some(mut leaf) = session.take_leaf(nonce) {
-                for index in verdict.range.indices() {
-                    leaf.set(index, SlotState::answered(verdict.disposition));
-                }
-                session.put_leaf(nonce, leaf);
-            }
-            if session.is_connected {
+            let Some(mut leaf) = session.take_leaf(nonce) else {
+                continue;
+            };
+            let answered = SlotState::answered(verdict.disposition);
+            let told = leaf.settle(verdict.range.indices(), answered);
+            session.put_leaf(nonce, leaf);
+            for run in told.into_iter().filter(|_| session.is_connected) {
+                let range = AttemptRange {
+                    nonce,
+                    first: run.start,
+                    count: run.end - run.start,
+                };
                 self.outbox
-                    .dispose(verdict.session, verdict.range, verdict.disposition);
+                    .dispose(verdict.session, range, verdict.disposition);
             }
         }
     }

@@ -197,9 +197,11 @@ impl Bench {
     fn assigned_jobs(&self) -> Vec<JobId> {
         self.effects
             .iter()
-            .filter_map(|effect| match effect {
-                Effect::Assign { jobs, .. } => Some(jobs),
-                _ => None,
+            .filter_map(|effect| {
+                let Effect::Assign { jobs, .. } = effect else {
+                    return None;
+                };
+                Some(jobs)
             })
             .flatten()
             .map(|job| job.job)
@@ -216,13 +218,16 @@ impl Bench {
     fn given(&self, session: SessionId) -> Vec<Given> {
         self.effects
             .iter()
-            .filter_map(|effect| match effect {
-                Effect::Assign {
+            .filter_map(|effect| {
+                let Effect::Assign {
                     session: to,
                     nonce,
                     jobs,
-                } if *to == session => Some(given(*nonce, jobs)),
-                _ => None,
+                } = effect
+                else {
+                    return None;
+                };
+                (*to == session).then(|| given(*nonce, jobs))
             })
             .flatten()
             .collect()
@@ -231,9 +236,11 @@ impl Bench {
     fn deltas(&self) -> Vec<Delta> {
         self.effects
             .iter()
-            .filter_map(|effect| match effect {
-                Effect::Persist(delta) => Some((**delta).clone()),
-                _ => None,
+            .filter_map(|effect| {
+                let Effect::Persist(delta) = effect else {
+                    return None;
+                };
+                Some((**delta).clone())
             })
             .collect()
     }
@@ -254,12 +261,15 @@ impl Bench {
     fn disposed(&self, session: SessionId) -> Vec<(AttemptRange, Disposition)> {
         self.effects
             .iter()
-            .filter_map(|effect| match effect {
-                Effect::Dispose {
+            .filter_map(|effect| {
+                let Effect::Dispose {
                     session: to,
                     disposed,
-                } if *to == session => Some(disposed.clone()),
-                _ => None,
+                } = effect
+                else {
+                    return None;
+                };
+                (*to == session).then(|| disposed.clone())
             })
             .flatten()
             .map(|Disposed { range, disposition }| (range, disposition))
@@ -269,12 +279,15 @@ impl Bench {
     fn revoked(&self, session: SessionId) -> Vec<AttemptRange> {
         self.effects
             .iter()
-            .filter_map(|effect| match effect {
-                Effect::Revoke {
+            .filter_map(|effect| {
+                let Effect::Revoke {
                     session: to,
                     ranges,
-                } if *to == session => Some(ranges.clone()),
-                _ => None,
+                } = effect
+                else {
+                    return None;
+                };
+                (*to == session).then(|| ranges.clone())
             })
             .flatten()
             .collect()
