@@ -6,6 +6,7 @@
 //! when its handle is dropped, whole process groups at once.
 
 pub mod api;
+pub mod artifacts;
 pub mod cdp;
 pub mod chromium;
 pub mod page;

@@ -30,23 +30,6 @@ pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
-/// A binary of this workspace, built beside the running test or tool in the same target folder.
-///
-/// # Errors
-/// It has not been built.
-pub fn binary(name: &str) -> Result<PathBuf> {
-    let me = std::env::current_exe()?;
-    let found = me
-        .ancestors()
-        .skip(1)
-        .take(2)
-        .map(|folder| folder.join(name))
-        .find(|path| path.is_file());
-    found.with_context(|| {
-        format!("{name} is not built; `cargo build -p server -p cli`, or `cargo xtask test`")
-    })
-}
-
 /// How a server is to be started.
 #[derive(Debug, Clone)]
 pub struct ServerSetup {

@@ -98,6 +98,24 @@ impl WorkerTab {
         self.page.text("#refusals").await
     }
 
+    /// How many shards the page says that it has done.
+    ///
+    /// # Errors
+    /// The page shows no such number.
+    pub async fn done_count(&self) -> Result<u64> {
+        let text = self.page.text("#done-count").await?;
+        let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+        Ok(digits.parse()?)
+    }
+
+    /// Closes the tab.
+    ///
+    /// # Errors
+    /// The browser is gone.
+    pub async fn close(self) -> Result<()> {
+        self.page.close().await
+    }
+
     /// The tab itself.
     pub fn page(&self) -> &Page {
         &self.page

@@ -2,17 +2,12 @@
 //!
 //! `cargo xtask wasm` builds the two programs; they need no imports, and a trap is a failure.
 
-use std::path::PathBuf;
-
+use tests_e2e::artifacts;
 use wasmi::{Engine, Instance, Linker, Module, Store};
 
 fn program(name: &str) -> Vec<u8> {
-    let path: PathBuf =
-        [env!("CARGO_MANIFEST_DIR"), "../target/wasm/wasm32-unknown-unknown/wasm", name]
-            .iter()
-            .collect();
-    std::fs::read(&path)
-        .unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask wasm`", path.display()))
+    let path = artifacts::wasm_program(name).expect("it is built");
+    std::fs::read(path).expect("it can be read")
 }
 
 fn run(name: &str) -> Result<i32, wasmi::Error> {
@@ -26,11 +21,15 @@ fn run(name: &str) -> Result<i32, wasmi::Error> {
 
 #[test]
 fn golden_vectors_hold_as_wasm32() {
-    assert_eq!(run("vectors_hold.wasm").expect("no trap"), 0);
+    assert_eq!(run("vectors_hold").expect("no trap"), 0);
 }
 
 #[test]
 fn a_vector_that_does_not_hold_traps() {
-    let error = run("vectors_tampered.wasm").expect_err("the check must notice");
-    assert_eq!(error.as_trap_code(), Some(wasmi::TrapCode::UnreachableCodeReached), "{error}");
+    let error = run("vectors_tampered").expect_err("the check must notice");
+    assert_eq!(
+        error.as_trap_code(),
+        Some(wasmi::TrapCode::UnreachableCodeReached),
+        "{error}"
+    );
 }

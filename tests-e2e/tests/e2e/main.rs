@@ -2,4 +2,14 @@
 //!
 //! One program, so that it is linked once. Every test starts what it needs and ends it.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of tests, too")]
+
+mod bad_jobs;
 mod browser;
+mod cluster;
+mod command_line;
+mod hostile_server;
+mod pi;
+mod refusals;
+mod restart;
+mod settings;

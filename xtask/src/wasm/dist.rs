@@ -144,13 +144,18 @@ impl Stamp {
     }
 }
 
-/// Names and contents of the files in `dist`, which may be missing.
+/// Names and contents of what lies in `dist`, which may be missing.
 fn listing(dist: &Path) -> Result<Vec<String>> {
     let Ok(entries) = fs::read_dir(dist) else {
         return Ok(Vec::new());
     };
     let line = |path: PathBuf| {
-        let hash = Sha256::digest(fs::read(&path)?);
+        let bytes = if path.is_file() {
+            fs::read(&path)?
+        } else {
+            Vec::new()
+        };
+        let hash = Sha256::digest(bytes);
         Ok(format!("{} {:02x?}", path.display(), &hash[..8]))
     };
     entries.map(|entry| line(entry?.path())).collect()
