@@ -1,1 +1,27 @@
-//! Placeholder.
+//! The server: everything that waits.
+//!
+//! [`Server::start`] takes a configuration and a listener, so that tests start one on port 0.
+//! What is run is decided by `scheduler`, what is agreed on stands in `shared`; here are sockets,
+//! files, clocks and random bytes.
+
+mod api;
+mod app;
+mod auth;
+mod clock;
+pub mod config;
+mod dispatch;
+mod gateway;
+mod headers;
+mod invites;
+mod keys;
+mod pages;
+mod proxy;
+mod random;
+mod router;
+pub mod secrets;
+mod server;
+mod session_token;
+mod signer;
+mod store;
+
+pub use server::{Server, StartError, run};

@@ -11,7 +11,7 @@ use benchmarks::native_worker::{
 };
 use benchmarks::process_stat;
 use serde_json::json;
-use tests_e2e::server::binary;
+use tests_e2e::artifacts::program;
 use tests_e2e::{ApiClient, ServerProcess, ServerSetup};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -69,7 +69,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
     let server = args
         .server
         .clone()
-        .map_or_else(|| binary("cluster-server"), Ok)?;
+        .map_or_else(|| program("cluster-server"), Ok)?;
     let mut cluster = Cluster::start(
         ServerSetup::new(server, data_dir, KEY)?.start()?,
         args.workers,

@@ -6,7 +6,7 @@ use anyhow::Result;
 use benchmarks::process_stat;
 use serde_json::json;
 use tests_e2e::ServerSetup;
-use tests_e2e::server::binary;
+use tests_e2e::artifacts::program;
 
 use crate::report::{Table, grouped, percentile};
 
@@ -16,7 +16,7 @@ const REPETITIONS: usize = 20;
 
 pub(crate) fn run() -> Result<()> {
     let data_dir = tempfile::tempdir()?;
-    let server = ServerSetup::new(binary("cluster-server")?, data_dir.path(), KEY)?.start()?;
+    let server = ServerSetup::new(program("cluster-server")?, data_dir.path(), KEY)?.start()?;
     let api = server.api();
     let mut table = Table::new(&["shards", "median ms", "slowest ms", "memory a job, KiB"]);
     // The first request pays for what is set up once.

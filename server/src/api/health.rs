@@ -1,0 +1,39 @@
+//! Small answers: is it there, what are its limits, is my key good.
+
+use axum::Json;
+use axum::extract::State;
+use shared::api::{AuthCheck, CustomJobLimits, Health, IsoTime, PublicConfig};
+
+use crate::app::App;
+use crate::auth::ApiClient;
+
+/// `GET /health`
+pub(crate) async fn health(State(app): State<App>) -> Json<Health> {
+    Json(Health {
+        ok: true,
+        now: IsoTime(app.clock.wall()),
+    })
+}
+
+/// `GET /api/public-config`
+pub(crate) async fn public_config(State(app): State<App>) -> Json<PublicConfig> {
+    let jobs = &app.jobs;
+    Json(PublicConfig {
+        job_signing_public_key_spki_b64: app.signing_key.spki_b64.clone(),
+        job_signing_key_id: app.signing_key.kid,
+        signed_job_ttl_sec: app.signed_job_ttl_sec,
+        custom_job_limits: CustomJobLimits {
+            max_code_bytes: jobs.max_code_bytes,
+            max_args_bytes: jobs.max_args_bytes,
+            max_result_bytes: jobs.max_result_bytes,
+            min_timeout_ms: jobs.min_timeout_ms,
+            max_timeout_ms: jobs.max_timeout_ms,
+            default_timeout_ms: jobs.default_timeout_ms,
+        },
+    })
+}
+
+/// `GET /api/auth/check`
+pub(crate) async fn auth_check(_: ApiClient) -> Json<AuthCheck> {
+    Json(AuthCheck { ok: true })
+}

@@ -1,0 +1,93 @@
+//! Submitting jobs and reading how they stand.
+
+mod state;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use shared::api::{AddCreated, ControlState, JobCreated, JobState, JobStatus};
+use shared::ids::JobId;
+use shared::job::{JobLimits, JobSpec, parse_add, parse_run_js};
+
+use super::ApiError;
+use super::body::JsonBody;
+use crate::app::App;
+use crate::auth::ApiClient;
+use crate::dispatch::{Place, ReadyJob};
+use crate::random;
+use crate::store::NewJob;
+
+/// `POST /api/jobs`
+pub(crate) async fn submit_add(
+    State(app): State<App>,
+    _: ApiClient,
+    JsonBody(body): JsonBody,
+) -> Result<(StatusCode, Json<AddCreated>), ApiError> {
+    let (job_id, status) = accept(&app, parse_add(&body)?).await?;
+    Ok((StatusCode::CREATED, Json(AddCreated { job_id, status })))
+}
+
+/// `POST /api/jobs/run-js`
+pub(crate) async fn submit_run_js(
+    State(app): State<App>,
+    _: ApiClient,
+    JsonBody(body): JsonBody,
+) -> Result<(StatusCode, Json<JobCreated>), ApiError> {
+    let limits = JobLimits {
+        max_code_bytes: app.jobs.max_code_bytes,
+        max_args_bytes: app.jobs.max_args_bytes,
+        default_timeout_ms: app.jobs.default_timeout_ms,
+    };
+    let seed = u64::from_le_bytes(random::bytes());
+    let spec = parse_run_js(&body, &limits, seed)?;
+    let execution_model = spec.plan().into();
+    let (job_id, status) = accept(&app, spec).await?;
+    let created = JobCreated {
+        job_id,
+        status,
+        control_state: ControlState::Running,
+        execution_model,
+        note: None,
+    };
+    Ok((StatusCode::CREATED, Json(created)))
+}
+
+/// `GET /api/jobs/<id>`
+pub(crate) async fn show(
+    State(app): State<App>,
+    _: ApiClient,
+    Path(job): Path<String>,
+) -> Result<Json<JobState>, ApiError> {
+    let job: JobId = job.parse().map_err(|_| ApiError::UnknownJob)?;
+    if let Some(live) = app.dispatch.job(job).await? {
+        return Ok(Json(state::of_live(job, &live)));
+    }
+    let stored = app.store.job(job).await?.ok_or(ApiError::UnknownJob)?;
+    Ok(Json(state::of_stored(&stored)))
+}
+
+/// Stores a job and hands it over. What follows on the store must happen even if the client goes
+/// away meanwhile, so it runs on a task of its own.
+async fn accept(app: &App, spec: JobSpec) -> Result<(JobId, JobStatus), ApiError> {
+    let place = app.dispatch.reserve()?;
+    let accepted = tokio::spawn(store_and_submit(app.clone(), place, spec)).await;
+    accepted.unwrap_or(Err(ApiError::Internal))
+}
+
+async fn store_and_submit(
+    app: App,
+    place: Place,
+    spec: JobSpec,
+) -> Result<(JobId, JobStatus), ApiError> {
+    let job = NewJob {
+        job: JobId::from_random(random::bytes()),
+        created_at: app.clock.wall(),
+        high_water: app.scheduler.first_high_water(spec.plan().total_shards()),
+        spec,
+    };
+    app.store.insert_job(job.clone()).await?;
+    let (id, plan) = (job.job, job.spec.plan());
+    let view = place.submit(ReadyJob::submitted(job)).await;
+    let is_started = view.is_some_and(|view| view.started);
+    Ok((id, state::status(plan, is_started)))
+}

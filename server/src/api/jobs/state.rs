@@ -1,0 +1,87 @@
+//! How a job stands, as clients see it: running ones as the scheduler says, ended ones as stored.
+
+use serde_json::value::RawValue;
+use shared::api::{ControlState, JobState, JobStatus, ReducedResult, RunEnvelope, TaskView};
+use shared::ids::JobId;
+use shared::job::JobSpec;
+use shared::plan::Plan;
+use shared::wire::ShardResult;
+
+use crate::dispatch::LiveJob;
+use crate::store::{Outcome, Progress, StoredJob};
+
+/// Status of a job that has not ended.
+pub(super) const fn status(plan: Plan, is_started: bool) -> JobStatus {
+    match plan {
+        Plan::Single if !is_started => JobStatus::Queued,
+        Plan::Single | Plan::Sharded(_) => JobStatus::Running,
+    }
+}
+
+/// A job that the scheduler has.
+pub(super) fn of_live(job: JobId, live: &LiveJob) -> JobState {
+    let plan = live.spec.plan();
+    let view = &live.view;
+    let mut state = unfinished(job, &live.spec, view.completed, view.failed);
+    state.status = status(plan, view.in_flight > 0 || view.completed > 0);
+    state.waiting = (!live.has_workers).then(|| "no worker".into());
+    state
+}
+
+/// A job as it is stored.
+pub(super) fn of_stored(stored: &StoredJob) -> JobState {
+    let Progress {
+        completed,
+        failed_shards,
+        ..
+    } = stored.progress;
+    let mut state = unfinished(stored.job, &stored.spec, completed, failed_shards);
+    match &stored.outcome {
+        None => {}
+        Some(Outcome::Single(result)) => {
+            state.status = JobStatus::Done;
+            state.result = Some(single(&stored.spec, result));
+        }
+        Some(Outcome::Reduced) => {
+            state.status = JobStatus::Done;
+            state.result = reduced(&stored.spec, &stored.progress);
+        }
+        Some(Outcome::Failed(text)) => {
+            state.status = JobStatus::Failed;
+            state.error = Some(text.clone());
+        }
+    }
+    state
+}
+
+fn unfinished(job: JobId, spec: &JobSpec, completed: u64, failed: u64) -> JobState {
+    let control_state = ControlState::Running;
+    JobState {
+        job_id: job,
+        status: status(spec.plan(), false),
+        control_state,
+        execution_model: spec.plan().into(),
+        task: TaskView::new(spec, control_state, completed, failed),
+        result: None,
+        error: None,
+        waiting: None,
+    }
+}
+
+/// The integer of an `add`, the envelope of a script.
+fn single(spec: &JobSpec, result: &ShardResult) -> Box<RawValue> {
+    match spec {
+        JobSpec::Add(operands) => {
+            let sum = operands.a + operands.b;
+            RawValue::from_string(sum.to_string()).expect("an integer is JSON")
+        }
+        JobSpec::RunJs(run) => RunEnvelope::new(result, &run.args, run.timeout_ms).into(),
+    }
+}
+
+fn reduced(spec: &JobSpec, progress: &Progress) -> Option<Box<RawValue>> {
+    let state = progress.reducer_state.clone().unwrap_or_default();
+    let total = spec.plan().total_shards();
+    let result = ReducedResult::new(spec.reducer()?, &state, progress.completed, total);
+    Some(result.into())
+}

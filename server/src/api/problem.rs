@@ -1,0 +1,209 @@
+//! Refusals: status, kind and text of each are decided in one place.
+//!
+//! Clients print `error`; the members of a problem document (RFC 9457) stand beside it. Where the
+//! contract fixes a text it is word for word here or in the error that is shown.
+
+use axum::Json;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use shared::api::Problem;
+use shared::job::JobRequestError;
+
+use crate::dispatch::Overloaded;
+use crate::store::StoreError;
+
+/// Every refusal of the API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ApiError {
+    /// The body is no JSON.
+    MalformedJson(String),
+    /// The body is JSON of the wrong kind.
+    BadRequest(String),
+    /// A job breaks a rule.
+    Job(JobRequestError),
+    /// Not a worker's handshake.
+    NotAWorkerSocket,
+    /// No or a wrong client key.
+    UnauthorizedClient,
+    /// No or a wrong session token.
+    UnauthorizedWorker,
+    /// A page of another origin.
+    ForeignOrigin,
+    /// No such route.
+    NotFound,
+    /// No such job.
+    UnknownJob,
+    /// No running job has this content.
+    UnknownContent,
+    /// The route has other methods.
+    MethodNotAllowed,
+    /// The body is larger than allowed.
+    BodyTooLarge {
+        /// Bytes allowed.
+        max: usize,
+    },
+    /// Too much waits already.
+    Overloaded,
+    /// The store cannot be written or read.
+    Store(StoreError),
+    /// Our fault.
+    Internal,
+}
+
+/// Marks an answer whose media type may be that of problem documents.
+#[derive(Debug, Clone, Copy)]
+struct IsProblem;
+
+impl ApiError {
+    fn problem(self) -> Problem {
+        let (status, kind, title, text) = match self {
+            Self::MalformedJson(cause) => (
+                StatusCode::BAD_REQUEST,
+                "urn:cluster:problem:malformed-json",
+                "Malformed JSON",
+                format!("Body must be valid JSON: {cause}."),
+            ),
+            Self::BadRequest(text) => (
+                StatusCode::BAD_REQUEST,
+                "urn:cluster:problem:bad-request",
+                "Bad request",
+                text,
+            ),
+            Self::Job(error) => (
+                StatusCode::BAD_REQUEST,
+                "urn:cluster:problem:invalid-job",
+                "Invalid job",
+                error.to_string(),
+            ),
+            Self::NotAWorkerSocket => (
+                StatusCode::BAD_REQUEST,
+                "urn:cluster:problem:not-a-worker-socket",
+                "Not a worker socket",
+                format!(
+                    "This is a WebSocket of the subprotocol {}.",
+                    shared::wire::SUBPROTOCOL
+                ),
+            ),
+            Self::UnauthorizedClient => (
+                StatusCode::UNAUTHORIZED,
+                "urn:cluster:problem:unauthorized-client",
+                "Unauthorized client",
+                "Unauthorized client token.".into(),
+            ),
+            Self::UnauthorizedWorker => (
+                StatusCode::UNAUTHORIZED,
+                "urn:cluster:problem:unauthorized-worker",
+                "Unauthorized worker",
+                "Unauthorized worker session.".into(),
+            ),
+            Self::ForeignOrigin => (
+                StatusCode::FORBIDDEN,
+                "urn:cluster:problem:foreign-origin",
+                "Foreign origin",
+                "This origin is not allowed; the operator can add it to ALLOWED_ORIGINS.".into(),
+            ),
+            Self::NotFound => (
+                StatusCode::NOT_FOUND,
+                "urn:cluster:problem:not-found",
+                "Not found",
+                "Not found.".into(),
+            ),
+            Self::UnknownJob => (
+                StatusCode::NOT_FOUND,
+                "urn:cluster:problem:unknown-job",
+                "Unknown job",
+                "Job not found.".into(),
+            ),
+            Self::UnknownContent => (
+                StatusCode::NOT_FOUND,
+                "urn:cluster:problem:unknown-content",
+                "Unknown content",
+                "No running job has this content.".into(),
+            ),
+            Self::MethodNotAllowed => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "urn:cluster:problem:method-not-allowed",
+                "Method not allowed",
+                "Method not allowed.".into(),
+            ),
+            Self::BodyTooLarge { max } => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "urn:cluster:problem:body-too-large",
+                "Body too large",
+                format!("Body exceeds max size ({max} bytes)."),
+            ),
+            Self::Overloaded => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "urn:cluster:problem:overloaded",
+                "Overloaded",
+                "The server is overloaded. Try again later.".into(),
+            ),
+            Self::Store(error) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "urn:cluster:problem:store-unavailable",
+                "Store unavailable",
+                format!("The server cannot use its store: {error}."),
+            ),
+            Self::Internal => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "urn:cluster:problem:internal",
+                "Internal error",
+                "The server made a mistake; its log says more.".into(),
+            ),
+        };
+        Problem {
+            detail: text.clone(),
+            error: text,
+            kind: kind.into(),
+            title: title.into(),
+            status: status.as_u16(),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let problem = self.problem();
+        let status = StatusCode::from_u16(problem.status).expect("it was made of a status");
+        let mut response = (status, Json(problem)).into_response();
+        response.extensions_mut().insert(IsProblem);
+        response
+    }
+}
+
+/// Names the media type of problem documents to those who ask for it.
+pub(crate) async fn choose_media_type(request: Request, next: Next) -> Response {
+    let wants_problem = request
+        .headers()
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("application/problem+json"));
+    let mut response = next.run(request).await;
+    if wants_problem && response.extensions().get::<IsProblem>().is_some() {
+        let media_type = HeaderValue::from_static("application/problem+json");
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, media_type);
+    }
+    response
+}
+
+impl From<JobRequestError> for ApiError {
+    fn from(error: JobRequestError) -> Self {
+        Self::Job(error)
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Overloaded> for ApiError {
+    fn from(_: Overloaded) -> Self {
+        Self::Overloaded
+    }
+}

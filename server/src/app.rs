@@ -1,0 +1,151 @@
+//! What every request can reach, and the layers around the routes.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{Request, State};
+use axum::http::Uri;
+use axum::middleware::Next;
+use axum::response::Response;
+use scheduler::SchedulerConfig;
+use shared::ids::Digest32;
+use shared::mnemonic::ClientKey;
+
+use crate::clock::Clock;
+use crate::config::{Hsts, JobSettings};
+use crate::dispatch::Dispatch;
+use crate::gateway::Gateway;
+use crate::invites::Invites;
+use crate::pages::Pages;
+use crate::session_token::SessionTokens;
+use crate::store::Store;
+
+/// Handles and settings that requests need; cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct App(Arc<AppParts>);
+
+/// What an [`App`] is made of.
+#[derive(Debug)]
+pub(crate) struct AppParts {
+    /// In front of every path; empty or `/…`.
+    pub base_path: String,
+    /// One proxy is believed.
+    pub trust_proxy: bool,
+    /// `Strict-Transport-Security`.
+    pub hsts: Hsts,
+    /// Bytes of a request body.
+    pub max_body_bytes: usize,
+    /// Limits of jobs.
+    pub jobs: JobSettings,
+    /// Settings of the scheduler.
+    pub scheduler: SchedulerConfig,
+    /// Lifetime of an assignment, in seconds.
+    pub signed_job_ttl_sec: u64,
+    /// Our public key: SPKI DER in base64, and its id.
+    pub signing_key: PublicKey,
+    /// Lifetime of an invite that names none, in seconds.
+    pub invite_ttl_sec: u64,
+    /// Clocks.
+    pub clock: Clock,
+    /// What clients prove themselves with.
+    pub client_key: ClientKey,
+    /// Invites.
+    pub invites: Arc<Invites>,
+    /// Session tokens.
+    pub tokens: Arc<SessionTokens>,
+    /// Durable jobs.
+    pub store: Arc<dyn Store>,
+    /// Running jobs.
+    pub dispatch: Dispatch,
+    /// Workers' sockets.
+    pub gateway: Arc<Gateway>,
+    /// Pages.
+    pub pages: Pages,
+}
+
+/// The key that assignments are signed with, as it is published.
+#[derive(Debug, Clone)]
+pub(crate) struct PublicKey {
+    /// SPKI DER in base64.
+    pub spki_b64: String,
+    /// SHA-256 of the SPKI.
+    pub kid: Digest32,
+}
+
+impl App {
+    /// Shares the parts.
+    pub(crate) fn new(parts: AppParts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for App {
+    type Target = AppParts;
+
+    fn deref(&self) -> &AppParts {
+        &self.0
+    }
+}
+
+/// Routes know lower case and no trailing slash; file names under `/assets` stay as they are.
+pub(crate) fn normalise(mut request: Request, base_path: &str) -> Request {
+    let path = request.uri().path();
+    let normal = normal_path(path, &base_path.to_ascii_lowercase());
+    if normal != path {
+        let target = match request.uri().query() {
+            Some(query) => format!("{normal}?{query}"),
+            None => normal,
+        };
+        if let Ok(uri) = Uri::try_from(target) {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
+}
+
+fn normal_path(path: &str, base_path: &str) -> String {
+    let lower = path.to_ascii_lowercase();
+    let assets = format!("{base_path}/assets/");
+    if lower.starts_with(&assets) {
+        return format!("{assets}{}", &path[assets.len()..]);
+    }
+    match lower.strip_suffix('/') {
+        Some(cut) if !cut.is_empty() => cut.into(),
+        Some(_) | None => lower,
+    }
+}
+
+/// One line a request: method, path without its query, status, time.
+pub(crate) async fn log(State(_): State<App>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = next.run(request).await;
+    tracing::debug!(
+        %method,
+        path,
+        status = response.status().as_u16(),
+        took_us = began.elapsed().as_micros() as u64,
+        "answered"
+    );
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn case_and_one_trailing_slash_do_not_matter_but_in_assets() {
+        for (path, base, normal) in [
+            ("/", "", "/"),
+            ("/API/Jobs/", "", "/api/jobs"),
+            ("/api/jobs//", "", "/api/jobs/"),
+            ("/assets/Worker-1A.js", "", "/assets/Worker-1A.js"),
+            ("/X/Assets/Worker-1A.js", "/x", "/x/assets/Worker-1A.js"),
+            ("/X/", "/x", "/x"),
+        ] {
+            assert_eq!(normal_path(path, base), normal, "{path}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Extractors that prove who calls.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+
+use crate::api::ApiError;
+use crate::app::App;
+
+/// A client that has the key.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ApiClient(());
+
+impl FromRequestParts<App> for ApiClient {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let given =
+            bearer(&parts.headers).or_else(|| header_text(&parts.headers, "x-client-token"));
+        match given {
+            Some(key) if app.client_key.accepts(key) => Ok(Self(())),
+            Some(_) | None => Err(ApiError::UnauthorizedClient),
+        }
+    }
+}
+
+/// A worker that has a session, or had one within a day.
+#[derive(Debug, Clone)]
+pub(crate) struct SessionWorker(());
+
+impl FromRequestParts<App> for SessionWorker {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        bearer(&parts.headers)
+            .and_then(|token| app.tokens.check(token, app.clock.wall()))
+            .map(|_| Self(()))
+            .ok_or(ApiError::UnauthorizedWorker)
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = header_text(headers, header::AUTHORIZATION.as_str())?;
+    let (scheme, token) = value.trim().split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+fn header_text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
+}

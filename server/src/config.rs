@@ -1,0 +1,309 @@
+//! Configuration: read once into a typed, checked struct; nothing else touches the environment.
+//!
+//! Lives here: what settings mean, alone and together. Not here: the table itself
+//! (`config/settings`), where texts come from (`config/sources`), and keys (`secrets`), which may
+//! have to be made first.
+
+pub mod settings;
+mod sources;
+mod values;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use settings as s;
+use values::Reader;
+
+pub use sources::{Command, SourceError, env_example, parse_args};
+pub use values::{Fault, Given};
+
+/// Everything that can be set, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Secrets must be given (`NODE_ENV=production`).
+    pub is_production: bool,
+    /// Address or name to listen on (`HOST`).
+    pub host: String,
+    /// Port to listen on, 0 for a free one (`PORT`).
+    pub port: u16,
+    /// In front of every path (`BASE_PATH`): empty, or with a leading and without a trailing slash.
+    pub base_path: String,
+    /// One proxy's headers are believed (`TRUST_PROXY`).
+    pub trust_proxy: bool,
+    /// Foreign origins that may open worker sockets, in lower case (`ALLOWED_ORIGINS`).
+    pub allowed_origins: Vec<String>,
+    /// `Strict-Transport-Security` (`HSTS`).
+    pub hsts: Hsts,
+    /// Database and generated secrets (`DATA_DIR`).
+    pub data_dir: PathBuf,
+    /// Pages are served from here instead (`ASSETS_DIR`).
+    pub assets_dir: Option<PathBuf>,
+    /// The secrets that were given.
+    pub secrets: GivenSecrets,
+    /// Lifetime of an invite, in seconds (`WORKER_INVITE_TTL_SEC`, 60..=86400).
+    pub invite_ttl_sec: u64,
+    /// Only the newest invite counts (`WORKER_INVITE_REQUIRE_LATEST`).
+    pub invite_require_latest: bool,
+    /// Longest time between signing and start, in milliseconds (`SIGNED_JOB_TTL_SEC`, 10..=900 s).
+    pub signed_job_ttl_ms: u64,
+    /// Limits of jobs.
+    pub jobs: JobSettings,
+    /// Bytes of a request body, large enough for any code and args that are allowed.
+    pub max_body_bytes: usize,
+    /// Bytes of a worker's frame, large enough for any result that is allowed.
+    pub max_frame_bytes: usize,
+    /// Time between pings (`WS_HEARTBEAT_INTERVAL_MS`).
+    pub ping_interval: Duration,
+    /// Time for the answer (`WS_HEARTBEAT_TIMEOUT_MS`).
+    pub ping_timeout: Duration,
+    /// Slots of one worker (`WORKER_MAX_CONCURRENT_JOBS`, 1..=256).
+    pub max_slots: u16,
+    /// Time for workers to bring back what they run (`RECLAIM_SEC`).
+    pub reclaim_ms: u64,
+    /// Time for open requests at a stop (`SHUTDOWN_GRACE_SEC`).
+    pub shutdown_grace: Duration,
+    /// Logging.
+    pub log: LogSettings,
+}
+
+/// `CUSTOM_JOB_*`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JobSettings {
+    /// Bytes of code, 1024..=1 MiB.
+    pub max_code_bytes: usize,
+    /// Bytes of args, 1024..=1 MiB.
+    pub max_args_bytes: usize,
+    /// Bytes of a result, 1024..=1 MiB.
+    pub max_result_bytes: usize,
+    /// Reported to clients, milliseconds.
+    pub min_timeout_ms: u64,
+    /// Reported to clients, milliseconds.
+    pub max_timeout_ms: u64,
+    /// Of a job that names none, milliseconds; 0 for no limit.
+    pub default_timeout_ms: u64,
+}
+
+/// Secrets as far as they were given.
+#[derive(Clone, Default)]
+pub struct GivenSecrets {
+    /// `CLIENT_API_KEY`.
+    pub client_api_key: Option<String>,
+    /// `WORKER_INVITE_SECRET`.
+    pub worker_invite_secret: Option<String>,
+    /// `JOB_SIGNING_PRIVATE_KEY_B64` and `JOB_SIGNING_PUBLIC_KEY_B64`.
+    pub signing_key_pair_b64: Option<(String, String)>,
+}
+
+impl std::fmt::Debug for GivenSecrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("GivenSecrets([redacted])")
+    }
+}
+
+/// When `Strict-Transport-Security` is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hsts {
+    /// On https.
+    Auto,
+    /// Never.
+    Off,
+    /// Always, with this value.
+    Value(String),
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// A `tracing` filter.
+    pub filter: String,
+    /// One JSON object a line instead of text.
+    pub is_json: bool,
+}
+
+/// Why there is no configuration: every setting that is wrong, one a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError(pub Vec<Fault>);
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let lines: Vec<String> = self.0.iter().map(Fault::to_string).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Bytes that frame and result envelope need beside the result's value.
+const FRAME_SLACK_BYTES: usize = 64 * 1024;
+/// Bytes that a submission needs beside code and args.
+const BODY_SLACK_BYTES: usize = 4 * 1024;
+/// JSON writes one byte as six at most (`\u0000`).
+const JSON_ESCAPE_FACTOR: usize = 6;
+/// Shortest secret that is accepted, in bytes of its text.
+const MIN_SECRET_BYTES: usize = 16;
+
+impl Config {
+    /// Checks everything that was given and fills in the defaults.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with all faults.
+    pub fn new(given: &Given) -> Result<Self, ConfigError> {
+        let mut read = Reader::new(given);
+        let is_production = read.text(&s::NODE_ENV) == "production";
+        let jobs = job_settings(&mut read);
+        let body_limit: usize = read.int_as(&s::REQUEST_BODY_LIMIT);
+        let payload: usize = read.int_as(&s::WS_MAX_PAYLOAD);
+        let config = Self {
+            is_production,
+            host: read.text(&s::HOST),
+            port: read.int_as(&s::PORT),
+            base_path: read
+                .parsed(&s::BASE_PATH, normal_base_path)
+                .unwrap_or_default(),
+            trust_proxy: read.choice(&s::TRUST_PROXY) == "1",
+            allowed_origins: read
+                .parsed(&s::ALLOWED_ORIGINS, origin_list)
+                .unwrap_or_default(),
+            hsts: read.parsed(&s::HSTS, hsts).unwrap_or(Hsts::Off),
+            data_dir: read.text(&s::DATA_DIR).into(),
+            assets_dir: read.optional(&s::ASSETS_DIR).map(PathBuf::from),
+            secrets: given_secrets(&mut read, is_production),
+            invite_ttl_sec: read.int(&s::WORKER_INVITE_TTL_SEC),
+            invite_require_latest: read.flag(&s::WORKER_INVITE_REQUIRE_LATEST),
+            signed_job_ttl_ms: read.int(&s::SIGNED_JOB_TTL_SEC) * 1000,
+            max_body_bytes: body_limit.max(
+                JSON_ESCAPE_FACTOR * (jobs.max_code_bytes + jobs.max_args_bytes) + BODY_SLACK_BYTES,
+            ),
+            max_frame_bytes: payload.max(jobs.max_result_bytes + FRAME_SLACK_BYTES),
+            jobs,
+            ping_interval: Duration::from_millis(read.int(&s::WS_HEARTBEAT_INTERVAL_MS)),
+            ping_timeout: Duration::from_millis(read.int(&s::WS_HEARTBEAT_TIMEOUT_MS)),
+            max_slots: read.int_as(&s::WORKER_MAX_CONCURRENT_JOBS),
+            reclaim_ms: read.int(&s::RECLAIM_SEC) * 1000,
+            shutdown_grace: Duration::from_secs(read.int(&s::SHUTDOWN_GRACE_SEC)),
+            log: LogSettings {
+                filter: read.parsed(&s::LOG_LEVEL, log_filter).unwrap_or_default(),
+                is_json: read.choice(&s::LOG_FORMAT) == "json",
+            },
+        };
+        match read.into_faults() {
+            faults if faults.is_empty() => Ok(config),
+            faults => Err(ConfigError(faults)),
+        }
+    }
+}
+
+fn job_settings(read: &mut Reader<'_>) -> JobSettings {
+    let min_timeout_ms = read.int(&s::CUSTOM_JOB_MIN_TIMEOUT_MS);
+    let max_timeout_ms = read.int(&s::CUSTOM_JOB_MAX_TIMEOUT_MS);
+    if min_timeout_ms > max_timeout_ms {
+        read.fault(
+            &s::CUSTOM_JOB_MIN_TIMEOUT_MS,
+            format!("at most CUSTOM_JOB_MAX_TIMEOUT_MS, which is {max_timeout_ms}"),
+        );
+    }
+    let default_timeout_ms = match read.int(&s::CUSTOM_JOB_DEFAULT_TIMEOUT_MS) {
+        0 => 0,
+        ms => ms.max(min_timeout_ms).min(max_timeout_ms),
+    };
+    JobSettings {
+        max_code_bytes: read.int_as(&s::CUSTOM_JOB_MAX_CODE_BYTES),
+        max_args_bytes: read.int_as(&s::CUSTOM_JOB_MAX_ARGS_BYTES),
+        max_result_bytes: read.int_as(&s::CUSTOM_JOB_MAX_RESULT_BYTES),
+        min_timeout_ms,
+        max_timeout_ms,
+        default_timeout_ms,
+    }
+}
+
+fn given_secrets(read: &mut Reader<'_>, is_production: bool) -> GivenSecrets {
+    let private = read.secret(&s::JOB_SIGNING_PRIVATE_KEY_B64, MIN_SECRET_BYTES);
+    let public = read.optional(&s::JOB_SIGNING_PUBLIC_KEY_B64);
+    if private.is_some() != public.is_some() {
+        let (missing, present) = if public.is_none() {
+            (
+                &s::JOB_SIGNING_PUBLIC_KEY_B64,
+                &s::JOB_SIGNING_PRIVATE_KEY_B64,
+            )
+        } else {
+            (
+                &s::JOB_SIGNING_PRIVATE_KEY_B64,
+                &s::JOB_SIGNING_PUBLIC_KEY_B64,
+            )
+        };
+        read.fault(missing, format!("set together with {}", present.name));
+    }
+    if is_production {
+        require_all(read);
+    }
+    GivenSecrets {
+        client_api_key: read.secret(&s::CLIENT_API_KEY, MIN_SECRET_BYTES),
+        worker_invite_secret: read.secret(&s::WORKER_INVITE_SECRET, MIN_SECRET_BYTES),
+        signing_key_pair_b64: private.zip(public),
+    }
+}
+
+fn require_all(read: &mut Reader<'_>) {
+    let advice = "set when NODE_ENV is production (`cluster-server gen-secrets` makes one)";
+    let mut require = |settings: &[s::Setting]| {
+        if settings
+            .iter()
+            .all(|setting| read.optional(setting).is_none())
+        {
+            for setting in settings {
+                read.fault(setting, advice.into());
+            }
+        }
+    };
+    require(&[s::CLIENT_API_KEY]);
+    require(&[s::WORKER_INVITE_SECRET]);
+    require(&[
+        s::JOB_SIGNING_PRIVATE_KEY_B64,
+        s::JOB_SIGNING_PUBLIC_KEY_B64,
+    ]);
+}
+
+fn normal_base_path(text: &str) -> Option<String> {
+    let path = text.trim_matches('/');
+    if path.is_empty() {
+        return text.chars().all(|c| c == '/').then(String::new);
+    }
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '~' | '-');
+    let is_segment = |segment: &str| {
+        !segment.is_empty() && segment.chars().all(allowed) && !matches!(segment, "." | "..")
+    };
+    path.split('/').all(is_segment).then(|| format!("/{path}"))
+}
+
+fn origin_list(text: &str) -> Option<Vec<String>> {
+    text.split([',', ' '])
+        .filter(|part| !part.is_empty())
+        .map(|part| {
+            let origin = part.trim_end_matches('/').to_ascii_lowercase();
+            let (scheme, authority) = origin.split_once("://")?;
+            let is_origin = matches!(scheme, "http" | "https")
+                && !authority.is_empty()
+                && !authority.contains(['/', '?', '#', '@']);
+            is_origin.then_some(origin)
+        })
+        .collect()
+}
+
+fn hsts(text: &str) -> Option<Hsts> {
+    match text {
+        "auto" => Some(Hsts::Auto),
+        "off" => Some(Hsts::Off),
+        value => axum::http::HeaderValue::from_str(value)
+            .ok()
+            .map(|_| Hsts::Value(value.into())),
+    }
+}
+
+fn log_filter(text: &str) -> Option<String> {
+    text.parse::<tracing_subscriber::filter::Targets>()
+        .ok()
+        .map(|_| text.into())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,237 @@
+use std::ffi::OsString;
+use std::path::Path;
+
+use super::*;
+
+const NO_FILE: &str = "/nonexistent/.env";
+
+fn given(values: &[(&str, &str)]) -> Given {
+    let mut given = Given::default();
+    for (name, text) in values {
+        let setting = s::ALL.iter().find(|setting| setting.name == *name);
+        given.add(setting.expect("a known setting"), text);
+    }
+    given
+}
+
+fn config(values: &[(&str, &str)]) -> Config {
+    Config::new(&given(values)).unwrap()
+}
+
+fn faults(values: &[(&str, &str)]) -> Vec<String> {
+    let ConfigError(faults) = Config::new(&given(values)).unwrap_err();
+    faults.iter().map(Fault::to_string).collect()
+}
+
+fn serve(args: &[&str], environment: &[(&str, &str)], env_file: &Path) -> Config {
+    let args = ["cluster-server"].iter().chain(args).map(OsString::from);
+    let lookup = |name: &str| {
+        let pair = environment.iter().find(|(known, _)| *known == name);
+        pair.map(|(_, text)| (*text).to_owned())
+    };
+    match parse_args(args, lookup, env_file).unwrap() {
+        Command::Serve(given) => Config::new(&given).unwrap(),
+        Command::GenSecrets | Command::EnvExample => panic!("expected to serve"),
+    }
+}
+
+#[test]
+fn every_default_is_accepted() {
+    let config = config(&[]);
+    assert_eq!(config.port, 8080);
+    assert_eq!(config.signed_job_ttl_ms, 120_000);
+    assert!(config.invite_require_latest);
+}
+
+#[test]
+fn numbers_are_taken_at_both_ends_of_their_range_and_refused_beyond() {
+    for setting in s::ALL {
+        let s::Kind::Int(min, max) = setting.kind else {
+            continue;
+        };
+        for value in [min, max] {
+            let value = value.to_string();
+            if let Err(ConfigError(faults)) = Config::new(&given(&[(setting.name, &value)])) {
+                assert!(
+                    faults.iter().all(|fault| fault.name != setting.name
+                        || fault.expected.contains("CUSTOM_JOB_MAX_TIMEOUT_MS")),
+                    "{faults:?}"
+                );
+            }
+        }
+        let below = min.checked_sub(1).map(|value| value.to_string());
+        let above = (max + 1).to_string();
+        for value in below
+            .iter()
+            .chain([&above, &"-1".into(), &"1.5".into(), &"x".into()])
+        {
+            let faults = faults(&[(setting.name, value)]);
+            let expected = format!(
+                "{} is {value:?}, must be an integer from {min} to {max}",
+                setting.name
+            );
+            assert!(faults.contains(&expected), "{faults:?}");
+        }
+    }
+}
+
+#[test]
+fn all_faults_are_reported_together() {
+    let faults = faults(&[
+        ("PORT", "70000"),
+        ("WORKER_INVITE_REQUIRE_LATEST", "maybe"),
+        ("REQUEST_BODY_LIMIT", "12 apples"),
+        ("BASE_PATH", "/a//b"),
+        ("TRUST_PROXY", "true"),
+        ("ALLOWED_ORIGINS", "pages.example"),
+        ("LOG_LEVEL", "server=loud"),
+    ]);
+    assert_eq!(faults.len(), 7, "{faults:#?}");
+    assert!(faults.contains(&"PORT is \"70000\", must be an integer from 0 to 65535".into()));
+}
+
+#[test]
+fn secrets_are_mandatory_in_production_and_never_shown() {
+    let all = faults(&[("NODE_ENV", "production")]);
+    for name in [
+        "CLIENT_API_KEY is not set",
+        "WORKER_INVITE_SECRET is not set",
+        "JOB_SIGNING_PRIVATE_KEY_B64 is not set",
+        "JOB_SIGNING_PUBLIC_KEY_B64 is not set",
+    ] {
+        assert!(all.iter().any(|fault| fault.starts_with(name)), "{all:?}");
+    }
+    let short = faults(&[("CLIENT_API_KEY", "hunter2")]);
+    assert_eq!(
+        short,
+        ["CLIENT_API_KEY is [redacted], must be a key of at least 16 bytes"]
+    );
+    let debug = format!(
+        "{:?}",
+        given(&[("CLIENT_API_KEY", "hunter2hunter2hunter2")])
+    );
+    assert!(!debug.contains("hunter2"), "{debug}");
+}
+
+#[test]
+fn half_a_key_pair_is_refused() {
+    let faults = faults(&[("JOB_SIGNING_PUBLIC_KEY_B64", "MIIB")]);
+    assert_eq!(
+        faults,
+        [
+            "JOB_SIGNING_PRIVATE_KEY_B64 is not set, must be set together with JOB_SIGNING_PUBLIC_KEY_B64"
+        ]
+    );
+}
+
+#[test]
+fn base_paths_are_normalised() {
+    for (text, expected) in [
+        ("", ""),
+        ("/", ""),
+        ("cluster", "/cluster"),
+        ("/a/b/", "/a/b"),
+        ("a///", "/a"),
+    ] {
+        assert_eq!(
+            config(&[("BASE_PATH", text)]).base_path,
+            expected,
+            "{text:?}"
+        );
+    }
+}
+
+#[test]
+fn caps_agree_with_the_limits_of_jobs() {
+    let small = config(&[]);
+    assert_eq!(small.max_body_bytes, 6 * 65_536 + 4096);
+    assert_eq!(small.max_frame_bytes, 1_048_576 + 65_536);
+    let large = config(&[("REQUEST_BODY_LIMIT", "2mb"), ("WS_MAX_PAYLOAD", "4194304")]);
+    assert_eq!(large.max_body_bytes, 2 << 20);
+    assert_eq!(large.max_frame_bytes, 4 << 20);
+}
+
+#[test]
+fn default_timeout_is_clamped_unless_zero() {
+    let timeout = |default| {
+        config(&[
+            ("CUSTOM_JOB_MIN_TIMEOUT_MS", "10"),
+            ("CUSTOM_JOB_MAX_TIMEOUT_MS", "20"),
+            ("CUSTOM_JOB_DEFAULT_TIMEOUT_MS", default),
+        ])
+        .jobs
+        .default_timeout_ms
+    };
+    assert_eq!(
+        [timeout("0"), timeout("5"), timeout("15"), timeout("25")],
+        [0, 10, 15, 20]
+    );
+}
+
+#[test]
+fn arguments_come_before_the_environment_and_that_before_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let default_file = dir.path().join(".env");
+    let named_file = dir.path().join("named.env");
+    std::fs::write(
+        &default_file,
+        "PORT=1\nHOST=file\nBASE_PATH=/file\nRECLAIM_SEC=1\n",
+    )
+    .unwrap();
+    std::fs::write(&named_file, "PORT=2\nHOST=named\nBASE_PATH=/named\n").unwrap();
+    let config = serve(
+        &["--port", "4", "--env-file", named_file.to_str().unwrap()],
+        &[("PORT", "3"), ("HOST", "environment"), ("RECLAIM_SEC", "")],
+        &default_file,
+    );
+    assert_eq!(config.port, 4);
+    assert_eq!(config.host, "environment");
+    assert_eq!(config.base_path, "/named");
+    assert_eq!(config.reclaim_ms, 1000);
+}
+
+#[test]
+fn an_env_file_that_cannot_be_read_is_named_without_its_content() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("bad.env");
+    std::fs::write(&file, "CLIENT_API_KEY='hunter2\n").unwrap();
+    let path = file.to_str().unwrap();
+    for (path, args) in [(path, path), (NO_FILE, NO_FILE)] {
+        let args = ["cluster-server", "--env-file", args].map(OsString::from);
+        let error = parse_args(args, |_| None, Path::new(NO_FILE))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains(path) && !error.contains("hunter2"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn help_names_every_setting_with_default_and_range() {
+    let args = ["cluster-server", "--help"].map(OsString::from);
+    let help = parse_args(args, |_| None, Path::new(NO_FILE))
+        .unwrap_err()
+        .to_string();
+    let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for setting in s::ALL {
+        assert!(
+            words.contains(&format!("--{} ", setting.argument())),
+            "{}",
+            setting.name
+        );
+        let range = format!("[{}: {}", setting.name, setting.expected());
+        assert!(words.contains(&range), "{range}");
+    }
+}
+
+#[test]
+fn committed_env_example_is_current() {
+    let committed = include_str!("../../../.env.example");
+    assert_eq!(
+        committed,
+        env_example(),
+        "run `cargo run -p server -- env-example > .env.example`"
+    );
+}

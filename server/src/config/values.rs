@@ -1,0 +1,198 @@
+//! Turning texts into typed values, with every fault collected.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::settings::{Kind, Setting};
+
+/// The texts that were given, by setting name. An empty text counts as not given.
+#[derive(Clone, Default)]
+pub struct Given(BTreeMap<&'static str, String>);
+
+impl fmt::Debug for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Given {
+    /// Sets what is not set yet: sources are added in order of precedence.
+    pub fn add(&mut self, setting: &Setting, text: &str) {
+        let text = text.trim();
+        if !text.is_empty() {
+            self.0.entry(setting.name).or_insert_with(|| text.into());
+        }
+    }
+
+    fn get(&self, setting: &Setting) -> Option<&str> {
+        self.0.get(setting.name).map(String::as_str)
+    }
+}
+
+/// A setting whose value is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Name of the setting.
+    pub name: &'static str,
+    /// What was given; secrets are not shown.
+    pub value: String,
+    /// What would be accepted.
+    pub expected: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} is {}, must be {}",
+            self.name, self.value, self.expected
+        )
+    }
+}
+
+/// Reads typed values and remembers what was wrong with them.
+#[derive(Debug)]
+pub(super) struct Reader<'g> {
+    given: &'g Given,
+    faults: Vec<Fault>,
+}
+
+impl<'g> Reader<'g> {
+    pub(super) const fn new(given: &'g Given) -> Self {
+        Self {
+            given,
+            faults: Vec::new(),
+        }
+    }
+
+    pub(super) fn into_faults(self) -> Vec<Fault> {
+        self.faults
+    }
+
+    /// The text, or the default.
+    pub(super) fn text(&self, setting: &Setting) -> String {
+        self.given
+            .get(setting)
+            .unwrap_or(setting.default)
+            .to_owned()
+    }
+
+    /// The text, if there is one.
+    pub(super) fn optional(&self, setting: &Setting) -> Option<String> {
+        Some(self.text(setting)).filter(|text| !text.is_empty())
+    }
+
+    /// An integer setting's value; on a fault, 0 stands in and the fault is kept.
+    pub(super) fn int(&mut self, setting: &Setting) -> u64 {
+        let text = self.text(setting);
+        let value = match setting.kind {
+            Kind::Int(min, max) => text
+                .parse()
+                .ok()
+                .filter(|value| (min..=max).contains(value)),
+            Kind::Size(min, max) => parse_size(&text).filter(|value| (min..=max).contains(value)),
+            Kind::Flag | Kind::Choice(_) | Kind::Text(_) | Kind::Secret(_) => None,
+        };
+        self.accepted(setting, value).unwrap_or_default()
+    }
+
+    /// As [`Self::int`], for a setting whose range fits.
+    pub(super) fn int_as<T: TryFrom<u64> + Default>(&mut self, setting: &Setting) -> T {
+        T::try_from(self.int(setting)).unwrap_or_default()
+    }
+
+    /// A flag's value.
+    pub(super) fn flag(&mut self, setting: &Setting) -> bool {
+        let value = match self.text(setting).to_ascii_lowercase().as_str() {
+            "1" | "true" | "yes" | "on" => Some(true),
+            "0" | "false" | "no" | "off" => Some(false),
+            _ => None,
+        };
+        self.accepted(setting, value).unwrap_or_default()
+    }
+
+    /// Which of a choice's values was taken.
+    pub(super) fn choice(&mut self, setting: &Setting) -> &'static str {
+        let text = self.text(setting);
+        let value = match setting.kind {
+            Kind::Choice(values) => values.iter().copied().find(|value| *value == text),
+            Kind::Int(..) | Kind::Size(..) | Kind::Flag | Kind::Text(_) | Kind::Secret(_) => None,
+        };
+        self.accepted(setting, value).unwrap_or_default()
+    }
+
+    /// The value that `parse` makes of the text.
+    pub(super) fn parsed<T>(
+        &mut self,
+        setting: &Setting,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let value = parse(&self.text(setting));
+        self.accepted(setting, value)
+    }
+
+    /// A secret of at least `min_bytes`, if one is given.
+    pub(super) fn secret(&mut self, setting: &Setting, min_bytes: usize) -> Option<String> {
+        let text = self.optional(setting)?;
+        let long_enough = Some(text).filter(|text| text.len() >= min_bytes);
+        self.accepted(setting, long_enough)
+    }
+
+    fn accepted<T>(&mut self, setting: &Setting, value: Option<T>) -> Option<T> {
+        if value.is_none() {
+            self.fault(setting, setting.expected());
+        }
+        value
+    }
+
+    /// Notes that a setting's value will not do.
+    pub(super) fn fault(&mut self, setting: &Setting, expected: String) {
+        let value = match self.given.get(setting) {
+            None => "not set".into(),
+            Some(_) if setting.is_secret() => "[redacted]".into(),
+            Some(text) => format!("{text:?}"),
+        };
+        self.faults.push(Fault {
+            name: setting.name,
+            value,
+            expected,
+        });
+    }
+}
+
+/// Bytes of a text such as `131072` or `128kb`; units count in 1024.
+fn parse_size(text: &str) -> Option<u64> {
+    let text = text.to_ascii_lowercase();
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit: u64 = match text[digits.len()..].trim() {
+        "" | "b" => 1,
+        "kb" => 1 << 10,
+        "mb" => 1 << 20,
+        "gb" => 1 << 30,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, bytes) in [
+            ("512", Some(512)),
+            ("1b", Some(1)),
+            ("128kb", Some(131_072)),
+            ("2 MB", Some(2 << 20)),
+            ("1gb", Some(1 << 30)),
+            ("", None),
+            ("kb", None),
+            ("-1", None),
+            ("1tb", None),
+            ("99999999999999gb", None),
+        ] {
+            assert_eq!(parse_size(text), bytes, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Carrying the scheduler's effects out: leaves to the signer, frames to sockets, deltas to the
+//! store.
+
+use std::sync::Arc;
+
+use scheduler::{Delta, Effect, JobAssignment, WorkerView};
+use shared::envelope::{AssignLeaf, Leaf, LeafJob, TimeLeaf};
+use shared::ids::{Digest32, JobId, Nonce, SessionId};
+use shared::job::JobSpec;
+use shared::limits::INLINE_CONTENT_BYTES;
+use shared::wire::{self, ProtocolVersion, ToWorker};
+use tokio::sync::mpsc;
+
+use super::catalog::{Catalog, ReadyJob};
+use super::sessions::{LiveWorker, Sessions};
+use super::{Commit, Join};
+use crate::clock::Clock;
+use crate::signer::Signer;
+use crate::store::Store;
+
+pub(super) struct Shell {
+    signed_ttl_ms: u64,
+    clock: Clock,
+    store: Arc<dyn Store>,
+    signer: Signer,
+    commits: mpsc::UnboundedSender<Commit>,
+    catalog: Catalog,
+    sessions: Sessions,
+}
+
+impl Shell {
+    pub(super) fn new(
+        signed_ttl_ms: u64,
+        clock: Clock,
+        store: Arc<dyn Store>,
+        signer: Signer,
+        commits: mpsc::UnboundedSender<Commit>,
+    ) -> Self {
+        Self {
+            signed_ttl_ms,
+            clock,
+            store,
+            signer,
+            commits,
+            catalog: Catalog::default(),
+            sessions: Sessions::default(),
+        }
+    }
+
+    pub(super) fn add_job(&mut self, job: &ReadyJob) {
+        self.catalog.add(job);
+    }
+
+    pub(super) fn spec(&self, job: JobId) -> Option<Arc<JobSpec>> {
+        self.catalog.spec(job)
+    }
+
+    pub(super) fn content(&self, hash: Digest32) -> Option<Arc<str>> {
+        self.catalog.content(hash)
+    }
+
+    pub(super) fn worker_rows(&self, views: &[WorkerView]) -> Vec<LiveWorker> {
+        self.sessions.rows(views, self.clock.mono())
+    }
+
+    pub(super) fn has_workers(&self) -> bool {
+        self.sessions.has_sockets()
+    }
+
+    pub(super) fn attach(&mut self, join: Join) {
+        self.sessions.attach(join, self.clock.mono());
+    }
+
+    pub(super) fn hear(&mut self, session: SessionId, connection: u64) -> bool {
+        self.sessions.hear(session, connection, self.clock.mono())
+    }
+
+    pub(super) fn detach(&mut self, session: SessionId, connection: u64) -> bool {
+        self.sessions.detach(session, connection, self.clock.mono())
+    }
+
+    pub(super) fn dismiss_all(&mut self) {
+        self.sessions.dismiss_all();
+    }
+
+    pub(super) async fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Welcome { session, unknown } => self.welcome(session, unknown).await,
+            Effect::Assign {
+                session,
+                nonce,
+                jobs,
+            } => self.assign(session, nonce, jobs).await,
+            Effect::Persist(delta) => self.persist(delta),
+            Effect::Dispose { session, disposed } => {
+                if let Some(outbox) = self.sessions.outbox(session) {
+                    outbox.send(&ToWorker::Disposed(disposed));
+                }
+            }
+            Effect::Revoke { session, ranges } => {
+                if let Some(outbox) = self.sessions.outbox(session) {
+                    let frame = wire::encode(&ToWorker::Revoke(ranges));
+                    self.signer.after_leaves(outbox.clone(), frame).await;
+                }
+            }
+            Effect::JobChanged { .. } => {}
+            Effect::JobEnded { job } => self.catalog.remove(job),
+            Effect::SessionEnded { session } => self.sessions.end(session),
+        }
+    }
+
+    async fn welcome(&mut self, session: SessionId, unknown: Vec<Nonce>) {
+        let Some((welcome, challenge)) = self.sessions.welcome(session, unknown) else {
+            return;
+        };
+        let Some(outbox) = self.sessions.outbox(session) else {
+            return;
+        };
+        outbox.send(&ToWorker::Welcome(Box::new(welcome)));
+        let time = Leaf::Time(TimeLeaf {
+            challenge,
+            now: self.clock.wall(),
+        });
+        self.signer.time(outbox.clone(), time).await;
+    }
+
+    async fn assign(&mut self, session: SessionId, nonce: Nonce, jobs: Vec<JobAssignment>) {
+        let (Some(outbox), Some(worker)) = (
+            self.sessions.outbox(session).cloned(),
+            self.sessions.worker(session).cloned(),
+        ) else {
+            return;
+        };
+        let Some(jobs) = self.catalog.leaf_jobs(jobs) else {
+            tracing::error!("an assignment names a job that is not known");
+            return;
+        };
+        let contents = self.inline_contents(session, &jobs);
+        let issued_at = self.clock.wall();
+        let leaf = Leaf::Assign(AssignLeaf {
+            version: ProtocolVersion::V1,
+            worker,
+            session,
+            nonce,
+            issued_at,
+            expires_at: issued_at.plus(self.signed_ttl_ms),
+            jobs,
+        });
+        self.signer.assign(outbox, leaf, contents).await;
+    }
+
+    /// Short contents that the worker was not sent over this socket yet.
+    fn inline_contents(&mut self, session: SessionId, jobs: &[LeafJob]) -> Vec<String> {
+        let mut texts = Vec::new();
+        for hash in jobs.iter().flat_map(|job| self.catalog.hashes(job.job)) {
+            let text = self.catalog.content(hash);
+            let short = text.filter(|text| text.len() <= INLINE_CONTENT_BYTES);
+            if let Some(text) = short
+                && self.sessions.needs_content(session, hash)
+            {
+                texts.push(text.to_string());
+            }
+        }
+        texts
+    }
+
+    fn persist(&self, delta: Box<Delta>) {
+        let (job, seq) = (delta.job, delta.seq);
+        let commits = self.commits.clone();
+        let done = Box::new(move |stored: Result<(), _>| {
+            if let Err(error) = &stored {
+                tracing::warn!(job.id = %job, seq, "a delta is not stored: {error}");
+            }
+            let _ = commits.send((job, seq, stored.is_ok()));
+        });
+        self.store.persist(delta, done);
+    }
+}

@@ -1,0 +1,157 @@
+//! The workers' sockets: who may open one, and the task behind each.
+//!
+//! Lives here: the upgrade. Not here: who may join (`gateway/admission`), what a socket does
+//! (`gateway/connection`), and what is run (`dispatch`). A worker's mistake closes its own socket
+//! and nothing else.
+
+mod admission;
+mod connection;
+mod outbox;
+mod presence;
+mod results;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use shared::envelope::KeyRing;
+use shared::wire::{SUBPROTOCOL, WorkerLimits};
+use tokio_util::task::TaskTracker;
+
+use crate::api::ApiError;
+use crate::app::App;
+use crate::clock::Clock;
+use crate::dispatch::Dispatch;
+use crate::invites::Invites;
+use crate::proxy::Authority;
+use crate::session_token::SessionTokens;
+use crate::signer::Signer;
+use crate::store::Store;
+use presence::Presence;
+
+pub(crate) use outbox::Outbox;
+
+/// What every socket needs.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    settings: GatewaySettings,
+    clock: Clock,
+    store: Arc<dyn Store>,
+    invites: Arc<Invites>,
+    tokens: Arc<SessionTokens>,
+    dispatch: Dispatch,
+    signer: Signer,
+    /// Our own keys, to check tickets.
+    keys: KeyRing,
+    presence: Presence,
+    next_connection: AtomicU64,
+    tasks: TaskTracker,
+}
+
+/// Settings of the gateway.
+#[derive(Debug, Clone)]
+pub(crate) struct GatewaySettings {
+    /// What workers are told.
+    pub limits: WorkerLimits,
+    /// Foreign origins that may connect, in lower case.
+    pub allowed_origins: Vec<String>,
+    /// Time between pings.
+    pub ping_interval: Duration,
+    /// Time for the answer, and for a frame to be taken.
+    pub ping_timeout: Duration,
+}
+
+/// What the gateway works with.
+#[derive(Debug)]
+pub(crate) struct GatewayParts {
+    /// Clocks.
+    pub clock: Clock,
+    /// Worker identities.
+    pub store: Arc<dyn Store>,
+    /// Who was invited.
+    pub invites: Arc<Invites>,
+    /// Who was here before.
+    pub tokens: Arc<SessionTokens>,
+    /// Who owns the scheduler.
+    pub dispatch: Dispatch,
+    /// Who signs times.
+    pub signer: Signer,
+    /// Keys that tickets may be signed with.
+    pub keys: KeyRing,
+}
+
+impl Gateway {
+    /// A gateway without sockets.
+    pub(crate) fn new(settings: GatewaySettings, parts: GatewayParts) -> Self {
+        Self {
+            settings,
+            clock: parts.clock,
+            store: parts.store,
+            invites: parts.invites,
+            tokens: parts.tokens,
+            dispatch: parts.dispatch,
+            signer: parts.signer,
+            keys: parts.keys,
+            presence: Presence::default(),
+            next_connection: AtomicU64::new(0),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Resolves when every socket is closed, and none is opened afterwards.
+    pub(crate) async fn closed(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Numbers sockets, so that a late word about one is not taken for its successor's.
+    fn number(&self) -> u64 {
+        self.next_connection.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether a page of this origin may open a socket here. A native client sends none.
+    fn allows_origin(&self, headers: &HeaderMap, own: &Authority) -> bool {
+        let Some(origin) = headers.get(header::ORIGIN) else {
+            return true;
+        };
+        let Ok(origin) = origin.to_str() else {
+            return false;
+        };
+        let origin = origin.to_ascii_lowercase();
+        let authority = origin.split_once("://").map(|(_, authority)| authority);
+        authority.is_some_and(|authority| own.is(authority))
+            || self.settings.allowed_origins.contains(&origin)
+    }
+}
+
+/// `GET <BASE_PATH>/ws/worker`.
+pub(crate) async fn open(
+    State(app): State<App>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, ApiError> {
+    let gateway = Arc::clone(&app.gateway);
+    if !gateway.allows_origin(&headers, &Authority::of(&headers, app.trust_proxy)) {
+        return Err(ApiError::ForeignOrigin);
+    }
+    let upgrade = upgrade.map_err(|_| ApiError::NotAWorkerSocket)?;
+    let most = gateway.settings.limits.max_frame_bytes as usize;
+    let upgrade = upgrade
+        .protocols([SUBPROTOCOL])
+        .read_buffer_size(4096)
+        .write_buffer_size(0)
+        .max_frame_size(most)
+        .max_message_size(most);
+    if upgrade.selected_protocol().is_none() {
+        return Err(ApiError::NotAWorkerSocket);
+    }
+    Ok(upgrade.on_upgrade(move |socket| {
+        let tasks = gateway.tasks.clone();
+        tasks.track_future(connection::serve(gateway, socket))
+    }))
+}

@@ -1,0 +1,166 @@
+//! Who may join, and under which name.
+//!
+//! Lives here: invites and session tokens as credentials, worker ids that belong to secrets, a name
+//! of its own for each tab. Not here: how tokens are made (`invites`, `session_token`).
+
+use shared::ids::{SessionId, WorkerId};
+use shared::wire::{ByeReason, Credential, Hello, ProtocolVersion};
+
+use super::Gateway;
+use super::presence::Claim;
+use crate::random;
+use crate::session_token::SessionClaims;
+use crate::store::{Binding, StoreError};
+
+/// Draws of a fresh name before we give up: each fails only if it is taken.
+const MAX_DRAWS: usize = 8;
+const NAME_LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+const NAME_LENGTH: usize = 6;
+
+/// A worker that may join.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    /// Its name, which may differ from the one it asked for.
+    pub(super) worker: WorkerId,
+    /// Its session.
+    pub(super) session: SessionId,
+    /// Whether it goes on with a session that it had.
+    pub(super) resumes: bool,
+    /// What opens the session again.
+    pub(super) token: String,
+    /// Keeps the name taken.
+    pub(super) _claim: Claim,
+}
+
+/// What the credential allows.
+struct Allowed {
+    invite: String,
+    resume: Option<SessionId>,
+    /// A session token speaks for one worker id only.
+    is_bound_to_id: bool,
+}
+
+impl Gateway {
+    pub(super) async fn admit(
+        &self,
+        hello: &Hello,
+        connection: u64,
+    ) -> Result<Admitted, ByeReason> {
+        if hello.version != ProtocolVersion::V1 {
+            return Err(ByeReason::UnsupportedVersion);
+        }
+        let allowed = self.check_credential(hello)?;
+        let session = allowed
+            .resume
+            .unwrap_or_else(|| SessionId::from_bytes(random::bytes()));
+        let claim = match self
+            .claim(hello, &hello.worker, session, connection)
+            .await?
+        {
+            Named::Taken(claim) => (hello.worker.clone(), claim),
+            Named::Foreign if allowed.is_bound_to_id => return Err(ByeReason::ForeignWorkerId),
+            Named::Foreign | Named::Live => self.claim_fresh(hello, session, connection).await?,
+        };
+        let (worker, claim) = claim;
+        let claims = SessionClaims {
+            worker: worker.clone(),
+            session,
+            invite: allowed.invite,
+        };
+        Ok(Admitted {
+            worker,
+            session,
+            resumes: allowed.resume.is_some(),
+            token: self.tokens.issue(claims, self.clock.wall()),
+            _claim: claim,
+        })
+    }
+
+    fn check_credential(&self, hello: &Hello) -> Result<Allowed, ByeReason> {
+        let now = self.clock.wall();
+        match &hello.credential {
+            Credential::Invite(token) => {
+                let claims = self
+                    .invites
+                    .check(token, now)
+                    .map_err(|refusal| ByeReason::Unauthorized(refusal.reason().into()))?;
+                Ok(Allowed {
+                    invite: claims.jti,
+                    resume: None,
+                    is_bound_to_id: false,
+                })
+            }
+            Credential::Session { token, resume } => {
+                let claims = self
+                    .tokens
+                    .check(token, now)
+                    .filter(|claims| claims.worker == hello.worker)
+                    .ok_or(ByeReason::SessionUnknown)?;
+                Ok(Allowed {
+                    invite: claims.invite,
+                    resume: resume.then_some(claims.session),
+                    is_bound_to_id: true,
+                })
+            }
+        }
+    }
+
+    async fn claim(
+        &self,
+        hello: &Hello,
+        worker: &WorkerId,
+        session: SessionId,
+        connection: u64,
+    ) -> Result<Named, ByeReason> {
+        let bound = self
+            .store
+            .bind_worker(worker.clone(), hello.secret.digest());
+        match bound.await.map_err(|error| store_failed(&error))? {
+            Binding::Foreign => Ok(Named::Foreign),
+            Binding::Own => {
+                let claim = self.presence.claim(worker, session, connection).await;
+                Ok(claim.map_or(Named::Live, Named::Taken))
+            }
+        }
+    }
+
+    async fn claim_fresh(
+        &self,
+        hello: &Hello,
+        session: SessionId,
+        connection: u64,
+    ) -> Result<(WorkerId, Claim), ByeReason> {
+        for _ in 0..MAX_DRAWS {
+            let worker = draw_name();
+            if let Named::Taken(claim) = self.claim(hello, &worker, session, connection).await? {
+                return Ok((worker, claim));
+            }
+        }
+        Err(ByeReason::Full)
+    }
+}
+
+/// What became of the wish for a name.
+enum Named {
+    Taken(Claim),
+    /// It belongs to another secret.
+    Foreign,
+    /// Another session is connected under it.
+    Live,
+}
+
+/// Nobody can be let in whose name cannot be stored; it may come back later.
+fn store_failed(error: &StoreError) -> ByeReason {
+    tracing::warn!("a worker cannot join: {error}");
+    ByeReason::Full
+}
+
+fn draw_name() -> WorkerId {
+    let letters = (0..NAME_LENGTH).map(|_| {
+        let place = random::below(NAME_LETTERS.len() as u64) as usize;
+        char::from(NAME_LETTERS[place])
+    });
+    let name = format!("worker-{}", letters.collect::<String>());
+    name.parse()
+        .expect("letters, digits and a dash are allowed")
+}

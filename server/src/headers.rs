@@ -1,0 +1,85 @@
+//! Headers that every answer carries (`HTTP_API` 15).
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use crate::app::App;
+use crate::config::Hsts;
+use crate::proxy;
+
+const ALWAYS: [(HeaderName, &str); 10] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "SAMEORIGIN"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+    (HeaderName::from_static("origin-agent-cluster"), "?1"),
+    (header::X_DNS_PREFETCH_CONTROL, "off"),
+    (HeaderName::from_static("x-download-options"), "noopen"),
+    (
+        HeaderName::from_static("x-permitted-cross-domain-policies"),
+        "none",
+    ),
+    (header::X_XSS_PROTECTION, "0"),
+];
+
+/// Policy of everything that is not a page.
+const DATA_CSP: HeaderValue =
+    HeaderValue::from_static("default-src 'none'; base-uri 'none'; frame-ancestors 'none'");
+
+/// Adds what an answer does not say itself.
+pub(crate) async fn secure(State(app): State<App>, request: Request, next: Next) -> Response {
+    let is_https = proxy::scheme(request.headers(), app.trust_proxy) == "https";
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in ALWAYS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(DATA_CSP);
+    if let Some(value) = strict_transport(&app.hsts, is_https, &app.base_path) {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, value);
+    }
+    response
+}
+
+/// Subdomains are included only where the whole host is ours.
+fn strict_transport(hsts: &Hsts, is_https: bool, base_path: &str) -> Option<HeaderValue> {
+    match hsts {
+        Hsts::Off => None,
+        Hsts::Value(value) => HeaderValue::from_str(value).ok(),
+        Hsts::Auto if !is_https => None,
+        Hsts::Auto if base_path.is_empty() => Some(HeaderValue::from_static(
+            "max-age=31536000; includeSubDomains",
+        )),
+        Hsts::Auto => Some(HeaderValue::from_static("max-age=31536000")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transport_security_follows_scheme_base_path_and_setting() {
+        let auto = |is_https, base| strict_transport(&Hsts::Auto, is_https, base);
+        assert_eq!(auto(false, ""), None);
+        assert_eq!(
+            auto(true, "").unwrap(),
+            "max-age=31536000; includeSubDomains"
+        );
+        assert_eq!(auto(true, "/cluster").unwrap(), "max-age=31536000");
+        assert_eq!(strict_transport(&Hsts::Off, true, ""), None);
+        let fixed = Hsts::Value("max-age=60".into());
+        assert_eq!(strict_transport(&fixed, false, "").unwrap(), "max-age=60");
+    }
+}

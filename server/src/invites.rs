@@ -1,0 +1,340 @@
+//! Worker invites: `v1.<claims>.<signature>`, HMAC-SHA256 under `WORKER_INVITE_SECRET`.
+//!
+//! Lives here: making and checking tokens, and which one is the newest. Not here: links, codes and
+//! answers (`api/invites`), session tokens, which outlive an invite.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use shared::ids::Digest32;
+use shared::time::UnixMillis;
+
+use crate::random;
+use crate::store::{InviteRecord, Store, StoreError};
+
+const TYPE: &str = "worker_invite";
+/// Characters of a token.
+const TOKEN_LENGTH: std::ops::RangeInclusive<usize> = 20..=2048;
+
+/// What an invite says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct InviteClaims {
+    typ: String,
+    /// Its id.
+    pub jti: String,
+    /// When it was made, in Unix seconds.
+    #[serde(default)]
+    pub iat: u64,
+    /// Until when it holds, in Unix seconds; `None` for anything that is no such number.
+    #[serde(default, deserialize_with = "lenient")]
+    pub exp: Option<u64>,
+    /// What its maker called it, 64 characters at most.
+    #[serde(default)]
+    pub label: Option<String>,
+    /// The key that assignments will be signed with, so that a worker notices another one.
+    #[serde(default)]
+    pub kid: Option<String>,
+}
+
+fn lenient<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    serde_json::Value::deserialize(deserializer).map(|value| value.as_u64())
+}
+
+/// Why an invite does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InviteRefusal {
+    /// Not a token.
+    Format,
+    /// Not signed with our secret.
+    Signature,
+    /// Signed, but no invite.
+    Payload,
+    /// Too old.
+    Expired,
+    /// Only the newest counts, and there is none.
+    NoActive,
+    /// Only the newest counts, and this is another.
+    Stale,
+}
+
+impl InviteRefusal {
+    /// The word that clients see.
+    pub(crate) const fn reason(self) -> &'static str {
+        match self {
+            Self::Format => "invalid_token_format",
+            Self::Signature => "invalid_signature",
+            Self::Payload => "invalid_payload",
+            Self::Expired => "expired_token",
+            Self::NoActive => "no_active_invite",
+            Self::Stale => "stale_token",
+        }
+    }
+}
+
+/// An invite that was just made.
+#[derive(Debug, Clone)]
+pub(crate) struct Issued {
+    /// The token.
+    pub token: String,
+    /// Until when it holds.
+    pub expires_at: UnixMillis,
+}
+
+/// Makes and checks invites.
+pub(crate) struct Invites {
+    mac: Hmac<Sha256>,
+    /// Id of our signing key, as invites name it.
+    kid: String,
+    require_latest: bool,
+    newest: Mutex<Option<(u64, InviteRecord)>>,
+    store: Arc<dyn Store>,
+}
+
+impl std::fmt::Debug for Invites {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Invites([redacted])")
+    }
+}
+
+impl Invites {
+    /// Reads which invite is the newest.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it cannot be read.
+    pub(crate) async fn load(
+        store: Arc<dyn Store>,
+        secret: &str,
+        kid: Digest32,
+        require_latest: bool,
+    ) -> Result<Self, StoreError> {
+        Ok(Self {
+            mac: Hmac::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length"),
+            kid: kid.to_string(),
+            require_latest,
+            newest: Mutex::new(store.newest_invite().await?),
+            store,
+        })
+    }
+
+    /// Makes an invite, which becomes the newest when it is stored.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it cannot be stored; it does not hold then.
+    pub(crate) async fn issue(
+        &self,
+        now: UnixMillis,
+        ttl_sec: u64,
+        label: Option<String>,
+    ) -> Result<Issued, StoreError> {
+        let issued_at_sec = now.0 / 1000;
+        let record = InviteRecord {
+            jti: uuid::Builder::from_random_bytes(random::bytes())
+                .into_uuid()
+                .to_string(),
+            issued_at_sec,
+            expires_at_sec: issued_at_sec + ttl_sec,
+            label,
+        };
+        let token = self.token(&InviteClaims {
+            typ: TYPE.into(),
+            jti: record.jti.clone(),
+            iat: issued_at_sec,
+            exp: Some(record.expires_at_sec),
+            label: record.label.clone(),
+            kid: Some(self.kid.clone()),
+        });
+        let expires_at = UnixMillis(record.expires_at_sec * 1000);
+        let serial = self.store.record_invite(record.clone()).await?;
+        let mut newest = self.newest();
+        if newest.as_ref().is_none_or(|(known, _)| *known < serial) {
+            *newest = Some((serial, record));
+        }
+        Ok(Issued { token, expires_at })
+    }
+
+    /// The claims of an invite that holds.
+    ///
+    /// # Errors
+    /// [`InviteRefusal`]: the first check that fails.
+    pub(crate) fn check(
+        &self,
+        token: &str,
+        now: UnixMillis,
+    ) -> Result<InviteClaims, InviteRefusal> {
+        let (payload, signature) = parts(token).ok_or(InviteRefusal::Format)?;
+        let signature = BASE64URL
+            .decode(signature)
+            .map_err(|_| InviteRefusal::Signature)?;
+        self.mac_of(payload)
+            .verify_slice(&signature)
+            .map_err(|_| InviteRefusal::Signature)?;
+        let claims = BASE64URL
+            .decode(payload)
+            .ok()
+            .and_then(|json| serde_json::from_slice::<InviteClaims>(&json).ok())
+            .filter(|claims| claims.typ == TYPE)
+            .ok_or(InviteRefusal::Payload)?;
+        if claims.exp.is_none_or(|exp| exp < now.0 / 1000) {
+            return Err(InviteRefusal::Expired);
+        }
+        if self.require_latest {
+            self.check_newest(&claims)?;
+        }
+        Ok(claims)
+    }
+
+    fn check_newest(&self, claims: &InviteClaims) -> Result<(), InviteRefusal> {
+        match &*self.newest() {
+            None => Err(InviteRefusal::NoActive),
+            Some((_, newest)) if newest.jti != claims.jti => Err(InviteRefusal::Stale),
+            Some((_, newest)) if newest.issued_at_sec > claims.iat => Err(InviteRefusal::Stale),
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn token(&self, claims: &InviteClaims) -> String {
+        let json = serde_json::to_vec(claims).expect("claims have no unserialisable part");
+        let payload = BASE64URL.encode(json);
+        let signature = self.mac_of(&payload).finalize().into_bytes();
+        format!("v1.{payload}.{}", BASE64URL.encode(signature))
+    }
+
+    fn mac_of(&self, payload: &str) -> Hmac<Sha256> {
+        self.mac.clone().chain_update(payload)
+    }
+
+    fn newest(&self) -> MutexGuard<'_, Option<(u64, InviteRecord)>> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Payload and signature of something that looks like a token.
+fn parts(token: &str) -> Option<(&str, &str)> {
+    if !TOKEN_LENGTH.contains(&token.len()) {
+        return None;
+    }
+    let mut parts = token.split('.');
+    match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some("v1"), Some(payload), Some(signature), None) => Some((payload, signature)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::SqliteStore;
+
+    const NOW: UnixMillis = UnixMillis(1_767_225_600_500);
+    const SECRET: &str = "a secret for these tests";
+
+    struct Fixture {
+        dir: tempfile::TempDir,
+        invites: Invites,
+    }
+
+    async fn load(dir: &tempfile::TempDir, require_latest: bool) -> Invites {
+        let store = Arc::new(SqliteStore::open(dir.path()).unwrap());
+        let kid = Digest32::of(b"key");
+        Invites::load(store, SECRET, kid, require_latest)
+            .await
+            .unwrap()
+    }
+
+    async fn fixture(require_latest: bool) -> Fixture {
+        let dir = tempfile::tempdir().unwrap();
+        let invites = load(&dir, require_latest).await;
+        Fixture { dir, invites }
+    }
+
+    async fn issue(invites: &Invites) -> String {
+        invites
+            .issue(NOW, 3600, Some("class".into()))
+            .await
+            .unwrap()
+            .token
+    }
+
+    fn signed(invites: &Invites, claims: &serde_json::Value) -> String {
+        let payload = BASE64URL.encode(claims.to_string());
+        let signature = BASE64URL.encode(invites.mac_of(&payload).finalize().into_bytes());
+        format!("v1.{payload}.{signature}")
+    }
+
+    #[tokio::test]
+    async fn an_invite_holds_until_its_time_is_over() {
+        let Fixture { invites, .. } = fixture(true).await;
+        let token = issue(&invites).await;
+        let claims = invites.check(&token, NOW).unwrap();
+        assert_eq!(claims.label.as_deref(), Some("class"));
+        assert_eq!(claims.kid, Some(Digest32::of(b"key").to_string()));
+        assert!(invites.check(&token, NOW.plus(3_600_000)).is_ok());
+        assert_eq!(
+            invites.check(&token, NOW.plus(3_601_000)),
+            Err(InviteRefusal::Expired)
+        );
+    }
+
+    #[tokio::test]
+    async fn only_the_newest_invite_holds_if_that_is_required() {
+        let Fixture { invites, .. } = fixture(true).await;
+        let first = issue(&invites).await;
+        let second = issue(&invites).await;
+        assert_eq!(invites.check(&first, NOW), Err(InviteRefusal::Stale));
+        assert!(invites.check(&second, NOW).is_ok());
+
+        let Fixture { invites, .. } = fixture(false).await;
+        let first = issue(&invites).await;
+        issue(&invites).await;
+        assert!(invites.check(&first, NOW).is_ok());
+    }
+
+    #[tokio::test]
+    async fn the_newest_invite_is_known_after_a_restart() {
+        let Fixture { dir, invites } = fixture(true).await;
+        let claims = serde_json::json!({"typ": TYPE, "jti": "foreign", "iat": 1, "exp": NOW.0});
+        assert_eq!(
+            invites.check(&signed(&invites, &claims), NOW),
+            Err(InviteRefusal::NoActive)
+        );
+        let stale = issue(&invites).await;
+        let newest = issue(&invites).await;
+        drop(invites);
+        let invites = load(&dir, true).await;
+        assert_eq!(invites.check(&stale, NOW), Err(InviteRefusal::Stale));
+        assert!(invites.check(&newest, NOW).is_ok());
+    }
+
+    #[tokio::test]
+    async fn bad_tokens_are_refused_with_their_reason() {
+        let Fixture { invites, .. } = fixture(true).await;
+        let good = issue(&invites).await;
+        let (payload, signature) = parts(&good).unwrap();
+        let other = serde_json::json!({"typ": "session", "jti": "x", "exp": NOW.0});
+        let no_exp = serde_json::json!({"typ": TYPE, "jti": "x", "exp": "soon"});
+        for (token, refusal) in [
+            (String::new(), InviteRefusal::Format),
+            ("v1.short.x".into(), InviteRefusal::Format),
+            ("x".repeat(2049), InviteRefusal::Format),
+            (format!("v2.{payload}.{signature}"), InviteRefusal::Format),
+            (format!("v1.{payload}.{signature}.x"), InviteRefusal::Format),
+            (
+                format!("v1.{payload}x.{signature}"),
+                InviteRefusal::Signature,
+            ),
+            (format!("v1.{payload}.not base64"), InviteRefusal::Signature),
+            (signed(&invites, &other), InviteRefusal::Payload),
+            (
+                signed(&invites, &serde_json::json!(7)),
+                InviteRefusal::Payload,
+            ),
+            (signed(&invites, &no_exp), InviteRefusal::Expired),
+        ] {
+            assert_eq!(invites.check(&token, NOW), Err(refusal), "{token}");
+        }
+    }
+}

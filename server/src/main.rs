@@ -1,0 +1,118 @@
+//! The server as a program: settings in, exit code out.
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use server::Server;
+use server::config::{Command, Config, LogSettings, SourceError, env_example, parse_args};
+use server::secrets::Secrets;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+fn main() -> ExitCode {
+    let environment = |name: &str| std::env::var(name).ok();
+    match parse_args(std::env::args_os(), environment, Path::new(".env")) {
+        Err(SourceError::Arguments(error)) => {
+            let _ = error.print();
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1))
+        }
+        Err(error @ SourceError::EnvFile { .. }) => fail(&error.to_string()),
+        Ok(command) => match run(command) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&format!("{error:#}")),
+        },
+    }
+}
+
+/// One line a fault, so that each can be read alone.
+fn fail(text: &str) -> ExitCode {
+    let mut stderr = std::io::stderr().lock();
+    for line in text.lines() {
+        let _ = writeln!(stderr, "cluster-server: {line}");
+    }
+    ExitCode::FAILURE
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::GenSecrets => print(&Secrets::generate().to_lines()),
+        Command::EnvExample => print(&env_example()),
+        Command::Serve(given) => serve(Config::new(&given)?),
+    }
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    Ok(stdout.flush()?)
+}
+
+#[tokio::main]
+async fn serve(config: Config) -> anyhow::Result<()> {
+    start_logging(&config.log);
+    let secrets = Secrets::complete(&config)?;
+    let listener = listen(&config).await?;
+    let server = Server::start(config, &secrets, listener).await?;
+    if std::io::stdout().is_terminal() {
+        print(&introduction(&server.url(), &secrets))?;
+    } else if let Some(path) = &secrets.kept_in {
+        tracing::info!(path = %path.display(), "secrets are kept in a file");
+    }
+    print(&format!("Listening on {}\n", server.url()))?;
+    let stop = CancellationToken::new();
+    tokio::spawn(stop_at_signal(stop.clone())?);
+    server.run(stop).await
+}
+
+async fn listen(config: &Config) -> anyhow::Result<TcpListener> {
+    let (host, port) = (config.host.as_str(), config.port);
+    TcpListener::bind((host, port)).await.with_context(|| {
+        format!("cannot listen on {host}:{port}; set PORT to a free port and HOST to an address of this machine")
+    })
+}
+
+fn stop_at_signal(
+    stop: CancellationToken,
+) -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        stop.cancel();
+    })
+}
+
+fn introduction(url: &str, secrets: &Secrets) -> String {
+    let kept = secrets.kept_in.as_ref().map_or_else(String::new, |path| {
+        format!("Secrets:     {}\n", path.display())
+    });
+    let words = secrets
+        .client_key_mnemonic()
+        .map_or_else(String::new, |words| format!("Mnemonic:    {words}\n"));
+    format!(
+        "Client page: {url}/client\nClient key:  {}\n{words}{kept}",
+        secrets.client_api_key
+    )
+}
+
+fn start_logging(log: &LogSettings) {
+    let filter: Targets = log.filter.parse().unwrap_or_default();
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let registry = tracing_subscriber::registry().with(filter);
+    if log.is_json {
+        registry.with(lines.json()).init();
+    } else {
+        registry
+            .with(lines.with_ansi(std::io::stderr().is_terminal()))
+            .init();
+    }
+}

@@ -1,0 +1,13 @@
+//! Random bytes of the operating system, read in one place.
+
+/// `N` unpredictable bytes.
+pub(crate) fn bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the operating system has random bytes");
+    bytes
+}
+
+/// A number below `bound` (at least 1), unpredictable but for a bias of `bound` / 2^64.
+pub(crate) fn below(bound: u64) -> u64 {
+    u64::from_le_bytes(bytes()) % bound.max(1)
+}

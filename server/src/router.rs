@@ -1,0 +1,61 @@
+//! The whole route table in one list.
+
+use axum::extract::DefaultBodyLimit;
+use axum::http::{StatusCode, header};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Router, middleware::from_fn_with_state};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::api::{self, contents, health, invites, jobs, workers};
+use crate::app::{self, App};
+use crate::{gateway, headers, pages};
+
+/// Every route, with the layers around it. Paths must be normalised before ([`app::normalise`]).
+pub(crate) fn router(app: App) -> Router {
+    let base = app.base_path.to_ascii_lowercase();
+    let at = |path: &str| format!("{base}{path}");
+    let client = format!("{}/client", app.base_path);
+    let root = app.base_path.clone();
+
+    let mut routes = Router::new()
+        .route(&at("/client"), get(pages::client))
+        .route(&at("/worker"), get(pages::worker))
+        .route(&at("/sandbox"), get(pages::sandbox))
+        .route(&at("/assets/{*name}"), get(pages::asset))
+        .route(&at("/health"), get(health::health))
+        .route(&at("/api/public-config"), get(health::public_config))
+        .route(&at("/api/auth/check"), get(health::auth_check))
+        .route(&at("/api/invites/worker"), post(invites::create))
+        .route(&at("/api/jobs"), post(jobs::submit_add))
+        .route(&at("/api/jobs/run-js"), post(jobs::submit_run_js))
+        .route(&at("/api/jobs/{job}"), get(jobs::show))
+        .route(&at("/api/workers"), get(workers::list))
+        .route(&at("/api/content/{hash}"), get(contents::show))
+        .route(&at("/ws/worker"), get(gateway::open))
+        // Always at the root.
+        .route("/client.html", get(pages::client))
+        .route("/worker.html", get(pages::worker));
+    routes = if base.is_empty() {
+        routes.route("/", get(move || async move { found(&client) }))
+    } else {
+        routes
+            .route("/", get(move || async move { found(&root) }))
+            .route(&base, get(move || async move { found(&client) }))
+            .route("/health", get(health::health))
+    };
+    routes
+        .fallback(api::not_found)
+        .method_not_allowed_fallback(api::method_not_allowed)
+        .layer(DefaultBodyLimit::disable())
+        .layer(CatchPanicLayer::custom(api::panicked))
+        .layer(middleware::from_fn(api::choose_media_type))
+        .layer(from_fn_with_state(app.clone(), headers::secure))
+        .layer(from_fn_with_state(app.clone(), app::log))
+        .with_state(app)
+}
+
+fn found(location: &str) -> Response {
+    (StatusCode::FOUND, [(header::LOCATION, location)]).into_response()
+}

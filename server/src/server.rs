@@ -1,0 +1,234 @@
+//! Putting the parts together, and taking them apart again.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::ServiceExt;
+use axum::extract::Request;
+use axum::serve::ListenerExt;
+use scheduler::SchedulerConfig;
+use shared::envelope::KeyRing;
+use shared::mnemonic::ClientKey;
+use shared::wire::WorkerLimits;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tower::Layer;
+use tower::util::MapRequestLayer;
+
+use crate::app::{self, App, AppParts, PublicKey};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::dispatch::Dispatch;
+use crate::gateway::{Gateway, GatewayParts, GatewaySettings};
+use crate::invites::Invites;
+use crate::keys::{SigningKey, SigningKeyError};
+use crate::pages::Pages;
+use crate::router::router;
+use crate::secrets::Secrets;
+use crate::session_token::SessionTokens;
+use crate::signer::Signer;
+use crate::store::sqlite::{OpenError, SqliteStore};
+use crate::store::{Store, StoreError};
+
+/// Time for sockets to hear that we stop, beyond the grace for requests.
+const SOCKETS_GRACE: Duration = Duration::from_secs(3);
+
+/// Why the server does not start. The texts say what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No key to sign with.
+    #[error(transparent)]
+    SigningKey(#[from] SigningKeyError),
+    /// No database.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// What is in the database cannot be read.
+    #[error(
+        "the database cannot be read: {0}; restore a backup, or set DATA_DIR to another folder"
+    )]
+    Read(#[from] StoreError),
+    /// The listener has no address.
+    #[error("cannot listen: {0}")]
+    Listener(#[from] std::io::Error),
+}
+
+/// A server that is ready: jobs are loaded and connections wait to be taken.
+#[derive(Debug)]
+pub struct Server {
+    app: App,
+    listener: TcpListener,
+    address: SocketAddr,
+    dispatch_task: JoinHandle<()>,
+    shutdown_grace: Duration,
+}
+
+impl Server {
+    /// Checks the keys, opens the store and goes on with unfinished jobs.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(
+        config: Config,
+        secrets: &Secrets,
+        listener: TcpListener,
+    ) -> Result<Self, StartError> {
+        let key = SigningKey::from_base64(&secrets.private_key_b64, &secrets.public_key_b64)?;
+        let key = Arc::new(key);
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data_dir)?);
+        let unfinished = store.unfinished_jobs().await?;
+        let address = listener.local_addr()?;
+        tracing::info!(
+            jobs = unfinished.len(),
+            body.max_bytes = config.max_body_bytes,
+            frame.max_bytes = config.max_frame_bytes,
+            "starting"
+        );
+        let clock = Clock::start();
+        let scheduler = SchedulerConfig {
+            reclaim_ms: config.reclaim_ms,
+            ..SchedulerConfig::default()
+        };
+        let signer = Signer::start(Arc::clone(&key));
+        let (dispatch, dispatch_task) = Dispatch::start(
+            scheduler,
+            config.signed_job_ttl_ms,
+            clock,
+            Arc::clone(&store),
+            signer.clone(),
+            unfinished,
+        );
+        let invites = Invites::load(
+            Arc::clone(&store),
+            &secrets.worker_invite_secret,
+            key.kid(),
+            config.invite_require_latest,
+        );
+        let invites = Arc::new(invites.await?);
+        let tokens = Arc::new(SessionTokens::new(&secrets.worker_invite_secret));
+        let parts = GatewayParts {
+            clock,
+            store: Arc::clone(&store),
+            invites: Arc::clone(&invites),
+            tokens: Arc::clone(&tokens),
+            dispatch: dispatch.clone(),
+            signer,
+            keys: KeyRing::new(key.public().clone()),
+        };
+        let gateway = Gateway::new(gateway_settings(&config), parts);
+        let shutdown_grace = config.shutdown_grace;
+        let app = App::new(AppParts {
+            trust_proxy: config.trust_proxy,
+            hsts: config.hsts,
+            max_body_bytes: config.max_body_bytes,
+            jobs: config.jobs,
+            scheduler,
+            signed_job_ttl_sec: config.signed_job_ttl_ms / 1000,
+            signing_key: PublicKey {
+                spki_b64: key.public().to_spki_b64(),
+                kid: key.kid(),
+            },
+            invite_ttl_sec: config.invite_ttl_sec,
+            clock,
+            client_key: ClientKey::new(&secrets.client_api_key),
+            invites,
+            tokens,
+            store,
+            dispatch,
+            gateway: Arc::new(gateway),
+            pages: config.assets_dir.map_or(Pages::BuiltIn, Pages::Folder),
+            base_path: config.base_path,
+        });
+        Ok(Self {
+            app,
+            listener,
+            address,
+            dispatch_task,
+            shutdown_grace,
+        })
+    }
+
+    /// Where it listens, with the base path and without a trailing slash.
+    pub fn url(&self) -> String {
+        format!("http://{}{}", self.address, self.app.base_path)
+    }
+
+    /// Serves until `stop`, then lets requests end, says bye to the workers, and writes what is
+    /// queued.
+    ///
+    /// # Errors
+    /// The listener fails, or a part of the server ended by itself.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let Self {
+            app,
+            listener,
+            mut dispatch_task,
+            shutdown_grace,
+            ..
+        } = self;
+        let store = Arc::clone(&app.store);
+        let served = serve(app.clone(), listener, stop.clone());
+        tokio::pin!(served);
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            served = &mut served => {
+                served?;
+                anyhow::bail!("the listener has ended");
+            }
+            _ = &mut dispatch_task => anyhow::bail!("the dispatching task has ended; see the log"),
+        }
+        tracing::info!("stopping");
+        app.dispatch.dismiss_all().await;
+        let _ = tokio::time::timeout(shutdown_grace, served).await;
+        let _ = tokio::time::timeout(SOCKETS_GRACE, app.gateway.closed()).await;
+        drop(app);
+        let _ = tokio::time::timeout(SOCKETS_GRACE, dispatch_task).await;
+        store.close().await?;
+        Ok(())
+    }
+}
+
+/// Starts a server and runs it to its end.
+///
+/// # Errors
+/// As [`Server::start`] and [`Server::run`].
+pub async fn run(
+    config: Config,
+    secrets: &Secrets,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let server = Server::start(config, secrets, listener).await?;
+    server.run(stop).await
+}
+
+async fn serve(app: App, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
+    let base_path = app.base_path.clone();
+    let normalise =
+        MapRequestLayer::new(move |request: Request| app::normalise(request, &base_path));
+    let service = normalise.layer(router(app));
+    let listener = listener.tap_io(|socket| {
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(%error, "a socket keeps its delay");
+        }
+    });
+    axum::serve(listener, ServiceExt::<Request>::into_make_service(service))
+        .with_graceful_shutdown(async move { stop.cancelled().await })
+        .await
+}
+
+fn gateway_settings(config: &Config) -> GatewaySettings {
+    let within_u32 = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+    GatewaySettings {
+        limits: WorkerLimits {
+            max_result_bytes: within_u32(config.jobs.max_result_bytes),
+            max_frame_bytes: within_u32(config.max_frame_bytes),
+            max_slots: config.max_slots,
+        },
+        allowed_origins: config.allowed_origins.clone(),
+        ping_interval: config.ping_interval,
+        ping_timeout: config.ping_timeout,
+    }
+}

@@ -1,0 +1,178 @@
+//! Where jobs, worker identities and invites are durable: the contract of every store.
+//!
+//! Lives here: the trait and what goes in and out. Not here: what a job means (`shared::job`), what
+//! a delta contains (`scheduler`), and how answers are rendered (`api`). What was reported as stored
+//! survives the end of the process at any instant.
+
+#[cfg(test)]
+mod contract;
+mod ranges;
+pub(crate) mod sqlite;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use range_set_blaze::RangeSetBlaze;
+use scheduler::Delta;
+use shared::ids::{Digest32, JobId, WorkerId};
+use shared::job::JobSpec;
+use shared::reduce::ReducerState;
+use shared::time::UnixMillis;
+use shared::wire::ShardResult;
+
+/// Answer of a store.
+pub(crate) type StoreFuture<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
+
+/// Called once, on any thread, when the fate of a delta is known. It must not block.
+pub(crate) type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// A durable store. Its methods queue work and return at once.
+pub(crate) trait Store: Send + Sync + std::fmt::Debug + 'static {
+    /// Stores a job that was just submitted.
+    fn insert_job(&self, job: NewJob) -> StoreFuture<()>;
+
+    /// Stores what one step of the scheduler changed. A delta whose seq is stored already changes
+    /// nothing and counts as stored; one whose predecessor is missing is refused
+    /// ([`StoreError::Gap`]). Deltas of one job are applied in the order of the calls. The caller
+    /// bounds what it has under way; nothing is refused for being too much.
+    fn persist(&self, delta: Box<Delta>, done: Done);
+
+    /// Reads a job; `None` for one that was never stored.
+    fn job(&self, job: JobId) -> StoreFuture<Option<StoredJob>>;
+
+    /// Every job without an outcome, oldest first.
+    fn unfinished_jobs(&self) -> StoreFuture<Vec<UnfinishedJob>>;
+
+    /// Makes `worker` belong to `secret` unless it belongs to another.
+    fn bind_worker(&self, worker: WorkerId, secret: Digest32) -> StoreFuture<Binding>;
+
+    /// Remembers an invite as the newest. Returns its place in the order of invites.
+    fn record_invite(&self, invite: InviteRecord) -> StoreFuture<u64>;
+
+    /// The newest invite and its place in the order.
+    fn newest_invite(&self) -> StoreFuture<Option<(u64, InviteRecord)>>;
+
+    /// Writes what is queued and closes. Everything later fails with [`StoreError::Closed`].
+    fn close(&self) -> StoreFuture<()>;
+}
+
+/// A job as it is submitted.
+#[derive(Debug, Clone)]
+pub(crate) struct NewJob {
+    /// Its id.
+    pub job: JobId,
+    /// When it was accepted.
+    pub created_at: UnixMillis,
+    /// What it is.
+    pub spec: JobSpec,
+    /// Shards below it may be handed out at once.
+    pub high_water: u64,
+}
+
+/// A job as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct StoredJob {
+    /// Its id.
+    pub job: JobId,
+    /// When it was accepted.
+    pub created_at: UnixMillis,
+    /// When something of it was stored last.
+    pub updated_at: UnixMillis,
+    /// What it is.
+    pub spec: JobSpec,
+    /// How far it is.
+    pub progress: Progress,
+    /// How it ended; `None` while it has not.
+    pub outcome: Option<Outcome>,
+}
+
+/// How far a job is: the sum of its deltas.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Progress {
+    /// Of the last delta; 0 for none.
+    pub seq: u64,
+    /// Number of completed shards.
+    pub completed: u64,
+    /// Those of them that failed.
+    pub failed_shards: u64,
+    /// What was folded; `None` for nothing yet.
+    pub reducer_state: Option<ReducerState>,
+    /// Shards below it may have been handed out.
+    pub high_water: u64,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Outcome {
+    /// A single run or `add`, with its result.
+    Single(ShardResult),
+    /// A sharded job; its result is the reducer state.
+    Reduced,
+    /// With the text that clients see.
+    Failed(String),
+}
+
+/// A job that goes on after a restart.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct UnfinishedJob {
+    /// The job.
+    pub stored: StoredJob,
+    /// Its completed shards.
+    pub completed: RangeSetBlaze<u64>,
+}
+
+/// Whose a worker id is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Binding {
+    /// It belongs to the secret that was shown.
+    Own,
+    /// Another secret was first.
+    Foreign,
+}
+
+/// What is kept of an invite.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct InviteRecord {
+    /// Its id.
+    pub jti: String,
+    /// When it was made, in Unix seconds.
+    pub issued_at_sec: u64,
+    /// Until when it holds, in Unix seconds.
+    pub expires_at_sec: u64,
+    /// What its maker called it.
+    pub label: Option<String>,
+}
+
+/// Why something is not stored or cannot be read. The texts are shown to clients.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// No room.
+    #[error("the disk is full")]
+    Full,
+    /// Somebody else holds the database.
+    #[error("the database is locked")]
+    Locked,
+    /// The file is not what was written.
+    #[error("the database is damaged")]
+    Damaged,
+    /// The disk fails or may not be written.
+    #[error("the disk cannot be used")]
+    Disk,
+    /// A delta came before its predecessor.
+    #[error("delta {seq} does not follow {stored}")]
+    Gap {
+        /// What is stored.
+        stored: u64,
+        /// What came.
+        seq: u64,
+    },
+    /// The job that a delta belongs to is not stored, or has ended.
+    #[error("the job is not open")]
+    JobNotOpen,
+    /// The store was closed.
+    #[error("the server is stopping")]
+    Closed,
+    /// Anything else; it is logged where it happens.
+    #[error("the store has failed")]
+    Failed,
+}

@@ -1,0 +1,331 @@
+//! One transaction: changes applied in order, the deltas of a job folded into one.
+//!
+//! The one rule: a delta counts only if it follows the one that is stored, so that an unknown
+//! outcome is settled by sending the same delta again.
+
+use std::collections::{BTreeMap, HashMap};
+
+use range_set_blaze::RangeSetBlaze;
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use scheduler::{Delta, JobEnd};
+use shared::ids::{Digest32, JobId, WorkerId};
+use shared::reduce::ReducerState;
+use shared::time::UnixMillis;
+
+use super::codec::encode;
+use super::read;
+use super::writer::Write;
+use crate::clock::Clock;
+use crate::store::{Binding, InviteRecord, NewJob, StoreError, ranges};
+
+/// `job_states.outcome`.
+pub(super) const SINGLE: i64 = 1;
+pub(super) const REDUCED: i64 = 2;
+pub(super) const FAILED: i64 = 3;
+
+/// Rows of completed shards that a job may have before they are made one.
+const MAX_ROWS: u64 = 1024;
+/// Bytes of such rows that are not worth compacting.
+const MIN_COMPACTED_BYTES: u64 = 64 * 1024;
+
+/// What became of a change, if the transaction commits.
+#[derive(Debug)]
+pub(super) enum Applied {
+    Stored,
+    Bound(Binding),
+    Recorded(u64),
+    Refused(StoreError),
+}
+
+/// What the writer remembers of the unfinished jobs that it writes; it can be forgotten at any time.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    open: HashMap<JobId, OpenJob>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct OpenJob {
+    /// Of the last delta.
+    seq: u64,
+    /// Rows of completed shards, and their bytes.
+    rows: u64,
+    bytes: u64,
+    /// Bytes after the last compaction.
+    compacted_bytes: u64,
+}
+
+/// Deltas of one job in one transaction, as one.
+#[derive(Debug)]
+struct Folded<'d> {
+    completed: RangeSetBlaze<u64>,
+    reducer_state: Option<&'d ReducerState>,
+    last: &'d Delta,
+}
+
+impl Ledger {
+    /// Applies `writes` in one transaction; what became of each, in the same order. After an error
+    /// nothing is applied and the ledger must be forgotten.
+    pub(super) fn apply(
+        &mut self,
+        connection: &mut Connection,
+        writes: &[Write],
+    ) -> rusqlite::Result<Vec<Applied>> {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let now = Clock::start().wall();
+        let mut folded = BTreeMap::new();
+        let applied = writes
+            .iter()
+            .map(|write| match write {
+                Write::InsertJob { job, .. } => insert_job(&transaction, job),
+                Write::Persist { delta, .. } => self.fold(&transaction, delta, &mut folded),
+                Write::BindWorker { worker, secret, .. } => {
+                    bind_worker(&transaction, worker, *secret, now)
+                }
+                Write::RecordInvite { invite, .. } => record_invite(&transaction, invite),
+                Write::Close { .. } => Ok(Applied::Stored),
+            })
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        for (job, folded) in folded {
+            self.write_folded(&transaction, job, &folded, now)?;
+        }
+        transaction.commit()?;
+        Ok(applied)
+    }
+
+    fn fold<'d>(
+        &mut self,
+        transaction: &Transaction<'_>,
+        delta: &'d Delta,
+        folded: &mut BTreeMap<JobId, Folded<'d>>,
+    ) -> rusqlite::Result<Applied> {
+        let stored = match self.stored_seq(transaction, delta.job)? {
+            Stored::Unknown => return Ok(Applied::Refused(StoreError::JobNotOpen)),
+            Stored::Ended { seq } if delta.seq <= seq => return Ok(Applied::Stored),
+            Stored::Ended { .. } => return Ok(Applied::Refused(StoreError::JobNotOpen)),
+            Stored::Open { seq } => seq,
+        };
+        if delta.seq <= stored {
+            return Ok(Applied::Stored);
+        }
+        if delta.seq != stored + 1 {
+            return Ok(Applied::Refused(StoreError::Gap {
+                stored,
+                seq: delta.seq,
+            }));
+        }
+        if folded.get(&delta.job).is_some_and(|f| f.last.end.is_some()) {
+            return Ok(Applied::Refused(StoreError::JobNotOpen));
+        }
+        folded
+            .entry(delta.job)
+            .and_modify(|f| f.add(delta))
+            .or_insert_with(|| Folded::new(delta));
+        if let Some(open) = self.open.get_mut(&delta.job) {
+            open.seq = delta.seq;
+        }
+        Ok(Applied::Stored)
+    }
+
+    fn stored_seq(
+        &mut self,
+        transaction: &Transaction<'_>,
+        job: JobId,
+    ) -> rusqlite::Result<Stored> {
+        if let Some(open) = self.open.get(&job) {
+            return Ok(Stored::Open { seq: open.seq });
+        }
+        let sql = "SELECT seq, outcome IS NULL, \
+                   (SELECT count(*) FROM job_completed c WHERE c.job = s.job), \
+                   (SELECT coalesce(sum(length(ranges)), 0) FROM job_completed c WHERE c.job = s.job) \
+                   FROM job_states s WHERE job = ?1";
+        let found: Option<(u64, bool, u64, u64)> = transaction
+            .prepare_cached(sql)?
+            .query_row((job.as_bytes(),), |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })
+            .optional()?;
+        Ok(match found {
+            None => Stored::Unknown,
+            Some((seq, false, ..)) => Stored::Ended { seq },
+            Some((seq, true, rows, bytes)) => {
+                let open = OpenJob {
+                    seq,
+                    rows,
+                    bytes,
+                    compacted_bytes: if rows <= 1 { bytes } else { 0 },
+                };
+                self.open.insert(job, open);
+                Stored::Open { seq }
+            }
+        })
+    }
+
+    fn write_folded(
+        &mut self,
+        transaction: &Transaction<'_>,
+        job: JobId,
+        folded: &Folded<'_>,
+        now: UnixMillis,
+    ) -> rusqlite::Result<()> {
+        update_state(transaction, folded, now)?;
+        if folded.last.end.is_some() {
+            self.open.remove(&job);
+            delete_completed(transaction, job)
+        } else if folded.completed.is_empty() {
+            Ok(())
+        } else {
+            let bytes = insert_completed(transaction, job, folded.last.seq, &folded.completed)?;
+            self.compact_if_due(transaction, job, bytes)
+        }
+    }
+
+    /// Compaction costs what is stored, and happens only when as much again was added, or after
+    /// many rows: so it costs each byte a bounded number of times.
+    fn compact_if_due(
+        &mut self,
+        transaction: &Transaction<'_>,
+        job: JobId,
+        added_bytes: u64,
+    ) -> rusqlite::Result<()> {
+        let Some(open) = self.open.get_mut(&job) else {
+            return Ok(());
+        };
+        open.rows += 1;
+        open.bytes += added_bytes;
+        let added = open.bytes - open.compacted_bytes;
+        let is_due = open.rows >= MAX_ROWS || added > open.compacted_bytes.max(MIN_COMPACTED_BYTES);
+        if is_due {
+            let all = read::completed(transaction, job)?;
+            delete_completed(transaction, job)?;
+            open.bytes = insert_completed(transaction, job, open.seq, &all)?;
+            open.compacted_bytes = open.bytes;
+            open.rows = 1;
+        }
+        Ok(())
+    }
+}
+
+enum Stored {
+    Unknown,
+    Ended { seq: u64 },
+    Open { seq: u64 },
+}
+
+impl<'d> Folded<'d> {
+    fn new(delta: &'d Delta) -> Self {
+        Self {
+            completed: delta.completed.clone(),
+            reducer_state: delta.reducer_state.as_ref(),
+            last: delta,
+        }
+    }
+
+    fn add(&mut self, delta: &'d Delta) {
+        self.completed |= &delta.completed;
+        self.reducer_state = delta.reducer_state.as_ref().or(self.reducer_state);
+        self.last = delta;
+    }
+}
+
+fn insert_job(transaction: &Transaction<'_>, job: &NewJob) -> rusqlite::Result<Applied> {
+    let created = job.created_at.0;
+    transaction
+        .prepare_cached("INSERT INTO jobs (id, created_ms, spec) VALUES (?1, ?2, ?3)")?
+        .execute(params![job.job.as_bytes(), created, encode(&job.spec)])?;
+    let sql = "INSERT INTO job_states (job, updated_ms, seq, high_water, completed, failed_shards) \
+               VALUES (?1, ?2, 0, ?3, 0, 0)";
+    transaction.prepare_cached(sql)?.execute(params![
+        job.job.as_bytes(),
+        created,
+        job.high_water
+    ])?;
+    Ok(Applied::Stored)
+}
+
+fn update_state(
+    transaction: &Transaction<'_>,
+    folded: &Folded<'_>,
+    now: UnixMillis,
+) -> rusqlite::Result<()> {
+    let last = folded.last;
+    let (outcome, result, error) = match &last.end {
+        None => (None, None, None),
+        Some(JobEnd::Single(result)) => (Some(SINGLE), Some(encode(result)), None),
+        Some(JobEnd::Reduced) => (Some(REDUCED), None, None),
+        Some(JobEnd::Failed(text)) => (Some(FAILED), None, Some(text)),
+    };
+    let sql = "UPDATE job_states SET updated_ms = ?2, seq = ?3, high_water = ?4, \
+               completed = completed + ?5, failed_shards = ?6, \
+               reducer_state = coalesce(?7, reducer_state), outcome = ?8, result = ?9, error = ?10 \
+               WHERE job = ?1";
+    transaction.prepare_cached(sql)?.execute(params![
+        last.job.as_bytes(),
+        now.0,
+        last.seq,
+        last.high_water,
+        u64::try_from(folded.completed.len()).unwrap_or(u64::MAX),
+        last.failed_shards,
+        folded.reducer_state.map(encode),
+        outcome,
+        result,
+        error,
+    ])?;
+    Ok(())
+}
+
+fn insert_completed(
+    transaction: &Transaction<'_>,
+    job: JobId,
+    seq: u64,
+    completed: &RangeSetBlaze<u64>,
+) -> rusqlite::Result<u64> {
+    let bytes = ranges::encode(completed);
+    transaction
+        .prepare_cached("INSERT INTO job_completed (job, seq, ranges) VALUES (?1, ?2, ?3)")?
+        .execute(params![job.as_bytes(), seq, bytes])?;
+    Ok(bytes.len() as u64)
+}
+
+fn delete_completed(transaction: &Transaction<'_>, job: JobId) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("DELETE FROM job_completed WHERE job = ?1")?
+        .execute((job.as_bytes(),))?;
+    Ok(())
+}
+
+fn bind_worker(
+    transaction: &Transaction<'_>,
+    worker: &WorkerId,
+    secret: Digest32,
+    now: UnixMillis,
+) -> rusqlite::Result<Applied> {
+    let sql = "INSERT INTO workers (id, secret_digest, first_seen_ms) VALUES (?1, ?2, ?3) \
+               ON CONFLICT DO NOTHING";
+    transaction
+        .prepare_cached(sql)?
+        .execute(params![worker.as_str(), secret.as_bytes(), now.0])?;
+    let owner = read::worker_secret(transaction, worker)?;
+    Ok(Applied::Bound(if owner == Some(secret) {
+        Binding::Own
+    } else {
+        Binding::Foreign
+    }))
+}
+
+fn record_invite(
+    transaction: &Transaction<'_>,
+    invite: &InviteRecord,
+) -> rusqlite::Result<Applied> {
+    transaction
+        .prepare_cached("DELETE FROM invites WHERE expires_sec < ?1")?
+        .execute((invite.issued_at_sec,))?;
+    let sql = "INSERT INTO invites (jti, issued_sec, expires_sec, label) VALUES (?1, ?2, ?3, ?4)";
+    transaction.prepare_cached(sql)?.execute(params![
+        invite.jti,
+        invite.issued_at_sec,
+        invite.expires_at_sec,
+        invite.label,
+    ])?;
+    let serial = u64::try_from(transaction.last_insert_rowid()).unwrap_or_default();
+    Ok(Applied::Recorded(serial))
+}

@@ -1,0 +1,189 @@
+//! Queries, and the connections that they run on.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use range_set_blaze::RangeSetBlaze;
+use rusqlite::{Connection, OptionalExtension, Row};
+use shared::ids::{Digest32, JobId, WorkerId};
+use shared::time::UnixMillis;
+use tokio::sync::Semaphore;
+
+use super::codec::{damaged, decode};
+use super::{classify, connect};
+use crate::store::{
+    InviteRecord, Outcome, Progress, StoreError, StoreFuture, StoredJob, UnfinishedJob, ranges,
+};
+
+/// Queries that run at the same time.
+const MAX_READERS: usize = 4;
+
+/// Connections that only read.
+#[derive(Debug, Clone)]
+pub(super) struct Readers {
+    path: Arc<PathBuf>,
+    idle: Arc<Mutex<Vec<Connection>>>,
+    permits: Arc<Semaphore>,
+}
+
+impl Readers {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self {
+            path: Arc::new(path),
+            idle: Arc::default(),
+            permits: Arc::new(Semaphore::new(MAX_READERS)),
+        }
+    }
+
+    /// Runs a query on a thread that may block.
+    pub(super) fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> StoreFuture<T> {
+        let readers = self.clone();
+        Box::pin(async move {
+            let permit = Arc::clone(&readers.permits).acquire_owned().await;
+            let answer = tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                readers.run(query)
+            });
+            answer.await.unwrap_or(Err(StoreError::Failed))
+        })
+    }
+
+    fn run<T>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let answer = self.connection().and_then(|connection| {
+            let answer = query(&connection)?;
+            self.lock().push(connection);
+            Ok(answer)
+        });
+        answer.map_err(|error| {
+            let kind = classify(&error);
+            tracing::error!(%error, "a query failed: {kind}");
+            kind
+        })
+    }
+
+    fn connection(&self) -> rusqlite::Result<Connection> {
+        if let Some(connection) = self.lock().pop() {
+            return Ok(connection);
+        }
+        let connection = connect(&self.path)?;
+        connection.pragma_update(None, "query_only", true)?;
+        Ok(connection)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const JOB_COLUMNS: &str = "id, created_ms, spec, updated_ms, seq, high_water, completed, \
+     failed_shards, reducer_state, outcome, result, error";
+
+pub(super) fn job(connection: &Connection, job: JobId) -> rusqlite::Result<Option<StoredJob>> {
+    let sql = format!("SELECT {JOB_COLUMNS} FROM jobs JOIN job_states ON job = id WHERE id = ?1");
+    connection
+        .prepare_cached(&sql)?
+        .query_row((job.as_bytes(),), stored_job)
+        .optional()
+}
+
+pub(super) fn unfinished_jobs(connection: &Connection) -> rusqlite::Result<Vec<UnfinishedJob>> {
+    let sql = format!(
+        "SELECT {JOB_COLUMNS} FROM job_states JOIN jobs ON id = job WHERE outcome IS NULL \
+         ORDER BY created_ms, jobs.rowid"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let jobs = statement.query_map((), stored_job)?;
+    jobs.map(|stored| {
+        let stored = stored?;
+        let completed = completed(connection, stored.job)?;
+        Ok(UnfinishedJob { stored, completed })
+    })
+    .collect()
+}
+
+/// The union of all rows of completed shards.
+pub(super) fn completed(
+    connection: &Connection,
+    job: JobId,
+) -> rusqlite::Result<RangeSetBlaze<u64>> {
+    let mut statement =
+        connection.prepare_cached("SELECT ranges FROM job_completed WHERE job = ?1")?;
+    let mut rows = statement.query((job.as_bytes(),))?;
+    let mut all = RangeSetBlaze::new();
+    while let Some(row) = rows.next()? {
+        let bytes = row.get_ref(0)?.as_blob()?;
+        let set = ranges::decode(bytes).map_err(|_| damaged("ranges cannot be decoded"))?;
+        all |= set;
+    }
+    Ok(all)
+}
+
+pub(super) fn worker_secret(
+    connection: &Connection,
+    worker: &WorkerId,
+) -> rusqlite::Result<Option<Digest32>> {
+    connection
+        .prepare_cached("SELECT secret_digest FROM workers WHERE id = ?1")?
+        .query_row((worker.as_str(),), |row| {
+            row.get(0).map(Digest32::from_bytes)
+        })
+        .optional()
+}
+
+pub(super) fn newest_invite(
+    connection: &Connection,
+) -> rusqlite::Result<Option<(u64, InviteRecord)>> {
+    let sql = "SELECT serial, jti, issued_sec, expires_sec, label FROM invites \
+               ORDER BY serial DESC LIMIT 1";
+    connection
+        .prepare_cached(sql)?
+        .query_row((), |row| {
+            let invite = InviteRecord {
+                jti: row.get(1)?,
+                issued_at_sec: row.get(2)?,
+                expires_at_sec: row.get(3)?,
+                label: row.get(4)?,
+            };
+            Ok((row.get(0)?, invite))
+        })
+        .optional()
+}
+
+fn stored_job(row: &Row<'_>) -> rusqlite::Result<StoredJob> {
+    Ok(StoredJob {
+        job: JobId::from_bytes(row.get("id")?),
+        created_at: UnixMillis(row.get("created_ms")?),
+        updated_at: UnixMillis(row.get("updated_ms")?),
+        spec: decode(row.get_ref("spec")?.as_blob()?)?,
+        progress: Progress {
+            seq: row.get("seq")?,
+            completed: row.get("completed")?,
+            failed_shards: row.get("failed_shards")?,
+            reducer_state: row
+                .get_ref("reducer_state")?
+                .as_blob_or_null()?
+                .map(decode)
+                .transpose()?,
+            high_water: row.get("high_water")?,
+        },
+        outcome: outcome(row)?,
+    })
+}
+
+fn outcome(row: &Row<'_>) -> rusqlite::Result<Option<Outcome>> {
+    match row.get::<_, Option<i64>>("outcome")? {
+        None => Ok(None),
+        Some(super::batch::SINGLE) => {
+            decode(row.get_ref("result")?.as_blob()?).map(|result| Some(Outcome::Single(result)))
+        }
+        Some(super::batch::REDUCED) => Ok(Some(Outcome::Reduced)),
+        Some(super::batch::FAILED) => row.get("error").map(|text| Some(Outcome::Failed(text))),
+        Some(_) => Err(damaged("unknown outcome of a job")),
+    }
+}

@@ -1,0 +1,119 @@
+//! The schema and its versions. A migration is never changed once it was released.
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::OpenError;
+
+/// Marks our files: "clus" in ASCII.
+const APPLICATION_ID: i32 = 0x636c_7573;
+
+/// Version `n` is reached by the first `n` of these.
+const MIGRATIONS: &[&str] = &["
+    -- What was submitted; never changed.
+    CREATE TABLE jobs (
+        id         BLOB PRIMARY KEY NOT NULL,
+        created_ms INTEGER NOT NULL,
+        spec       BLOB NOT NULL            -- a version byte, then postcard
+    ) STRICT;
+
+    -- The sum of a job's deltas but for the completed shards. Apart from `jobs`, so that a commit
+    -- does not rewrite code and args.
+    CREATE TABLE job_states (
+        job           BLOB PRIMARY KEY NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+        updated_ms    INTEGER NOT NULL,
+        seq           INTEGER NOT NULL,
+        high_water    INTEGER NOT NULL,
+        completed     INTEGER NOT NULL,
+        failed_shards INTEGER NOT NULL,
+        reducer_state BLOB,                 -- a version byte, then postcard
+        outcome       INTEGER,              -- NULL: none yet; 1 single, 2 reduced, 3 failed
+        result        BLOB,                 -- of outcome 1: a version byte, then postcard
+        error         TEXT                  -- of outcome 3
+    ) STRICT;
+    CREATE INDEX unfinished_jobs ON job_states (job) WHERE outcome IS NULL;
+
+    -- Completed shards of unfinished jobs: the union of all rows. Compaction makes one of many.
+    CREATE TABLE job_completed (
+        job    BLOB NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+        seq    INTEGER NOT NULL,
+        ranges BLOB NOT NULL,
+        PRIMARY KEY (job, seq)
+    ) STRICT, WITHOUT ROWID;
+
+    -- Which secret a worker id belongs to.
+    CREATE TABLE workers (
+        id            TEXT PRIMARY KEY NOT NULL,
+        secret_digest BLOB NOT NULL,
+        first_seen_ms INTEGER NOT NULL
+    ) STRICT;
+
+    CREATE TABLE invites (
+        serial      INTEGER PRIMARY KEY AUTOINCREMENT,
+        jti         TEXT NOT NULL UNIQUE,
+        issued_sec  INTEGER NOT NULL,
+        expires_sec INTEGER NOT NULL,
+        label       TEXT
+    ) STRICT;
+    "];
+
+/// Brings a database to the newest version.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    check_owner(&transaction)?;
+    let version = pragma(&transaction, "user_version")?;
+    let version = usize::try_from(version).unwrap_or(usize::MAX);
+    let pending = MIGRATIONS.get(version..).ok_or(OpenError::Newer {
+        found: version,
+        known: MIGRATIONS.len(),
+    })?;
+    for migration in pending {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", MIGRATIONS.len() as u32)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Refuses the database of another program.
+fn check_owner(transaction: &Transaction<'_>) -> Result<(), OpenError> {
+    let id = pragma(transaction, "application_id")?;
+    let tables: i64 =
+        transaction.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
+    if id == i64::from(APPLICATION_ID) || (id == 0 && tables == 0) {
+        Ok(())
+    } else {
+        Err(OpenError::Foreign)
+    }
+}
+
+fn pragma(transaction: &Transaction<'_>, name: &str) -> rusqlite::Result<i64> {
+    transaction.pragma_query_value(None, name, |row| row.get(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_schema_is_refused() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection).unwrap();
+        migrate(&mut connection).unwrap();
+        let newer = MIGRATIONS.len() as u32 + 1;
+        connection
+            .pragma_update(None, "user_version", newer)
+            .unwrap();
+        assert!(matches!(
+            migrate(&mut connection),
+            Err(OpenError::Newer { .. })
+        ));
+    }
+
+    #[test]
+    fn the_database_of_another_program_is_refused() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE theirs (x)").unwrap();
+        assert!(matches!(migrate(&mut connection), Err(OpenError::Foreign)));
+    }
+}

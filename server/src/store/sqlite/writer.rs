@@ -1,0 +1,175 @@
+//! The writing thread: everything that waits goes into one transaction (group commit).
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use scheduler::Delta;
+use shared::ids::{Digest32, WorkerId};
+use tokio::sync::oneshot;
+
+use super::batch::{Applied, Ledger};
+use super::classify;
+use crate::store::{Binding, Done, InviteRecord, NewJob, StoreError};
+
+/// Changes in one transaction at most.
+const MAX_BATCH: usize = 4096;
+/// Pause after a transaction that failed, so that a disk that stays full is not asked without end.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
+
+pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// A change, and who waits for it.
+pub(super) enum Write {
+    InsertJob {
+        job: Box<NewJob>,
+        reply: Reply<()>,
+    },
+    Persist {
+        delta: Box<Delta>,
+        done: Done,
+    },
+    BindWorker {
+        worker: WorkerId,
+        secret: Digest32,
+        reply: Reply<Binding>,
+    },
+    RecordInvite {
+        invite: InviteRecord,
+        reply: Reply<u64>,
+    },
+    /// Answered when everything before it is; the thread ends then.
+    Close {
+        reply: Reply<()>,
+    },
+}
+
+/// Starts the thread. It ends at `Close`, or when every sender is gone.
+pub(super) fn start(connection: Connection) -> mpsc::Sender<Write> {
+    let (sender, queue) = mpsc::channel();
+    std::thread::Builder::new()
+        .name("store".into())
+        .spawn(move || Writer::new(connection).run(&queue))
+        .expect("a thread can be started");
+    sender
+}
+
+struct Writer {
+    connection: Connection,
+    ledger: Ledger,
+}
+
+impl Writer {
+    fn new(connection: Connection) -> Self {
+        Self {
+            connection,
+            ledger: Ledger::default(),
+        }
+    }
+
+    fn run(mut self, queue: &mpsc::Receiver<Write>) {
+        while let Ok(first) = queue.recv() {
+            let mut writes = vec![first];
+            writes.extend(queue.try_iter().take(MAX_BATCH - 1));
+            if let Some(reply) = self.write_all(writes) {
+                drop(self.connection);
+                let _ = reply.send(Ok(()));
+                return;
+            }
+        }
+    }
+
+    /// Returns who asked to close, if anybody did; what came after that is dropped, which its
+    /// senders see as closed.
+    fn write_all(&mut self, mut writes: Vec<Write>) -> Option<Reply<()>> {
+        let close = writes
+            .iter()
+            .position(|write| matches!(write, Write::Close { .. }));
+        let later = close
+            .map(|place| writes.split_off(place))
+            .unwrap_or_default();
+        if !writes.is_empty() {
+            self.commit(writes);
+        }
+        let mut later = later.into_iter();
+        let reply = match later.next() {
+            Some(Write::Close { reply }) => Some(reply),
+            Some(
+                Write::InsertJob { .. }
+                | Write::Persist { .. }
+                | Write::BindWorker { .. }
+                | Write::RecordInvite { .. },
+            )
+            | None => None,
+        };
+        later.for_each(|write| write.fail(StoreError::Closed));
+        reply
+    }
+
+    fn commit(&mut self, writes: Vec<Write>) {
+        match self.try_commit(&writes) {
+            Ok(applied) => writes
+                .into_iter()
+                .zip(applied)
+                .for_each(|(write, applied)| write.answer(applied)),
+            Err(StoreError::Failed) if writes.len() > 1 => {
+                for write in writes {
+                    self.commit(vec![write]);
+                }
+            }
+            Err(error) => {
+                writes
+                    .into_iter()
+                    .for_each(|write| write.fail(error.clone()));
+                std::thread::sleep(PAUSE_AFTER_FAILURE);
+            }
+        }
+    }
+
+    fn try_commit(&mut self, writes: &[Write]) -> Result<Vec<Applied>, StoreError> {
+        let attempt = self.ledger.apply(&mut self.connection, writes);
+        attempt.map_err(|error| {
+            self.ledger = Ledger::default();
+            let kind = classify(&error);
+            tracing::error!(%error, writes = writes.len(), "a transaction failed: {kind}");
+            kind
+        })
+    }
+}
+
+impl Write {
+    fn answer(self, applied: Applied) {
+        match (self, applied) {
+            (write, Applied::Refused(error)) => write.fail(error),
+            (Self::InsertJob { reply, .. }, _) => {
+                let _ = reply.send(Ok(()));
+            }
+            (Self::Persist { done, .. }, _) => done(Ok(())),
+            (Self::BindWorker { reply, .. }, Applied::Bound(binding)) => {
+                let _ = reply.send(Ok(binding));
+            }
+            (Self::RecordInvite { reply, .. }, Applied::Recorded(serial)) => {
+                let _ = reply.send(Ok(serial));
+            }
+            (
+                write @ (Self::BindWorker { .. } | Self::RecordInvite { .. } | Self::Close { .. }),
+                Applied::Stored | Applied::Bound(_) | Applied::Recorded(_),
+            ) => write.fail(StoreError::Failed),
+        }
+    }
+
+    fn fail(self, error: StoreError) {
+        match self {
+            Self::InsertJob { reply, .. } | Self::Close { reply } => {
+                let _ = reply.send(Err(error));
+            }
+            Self::Persist { done, .. } => done(Err(error)),
+            Self::BindWorker { reply, .. } => {
+                let _ = reply.send(Err(error));
+            }
+            Self::RecordInvite { reply, .. } => {
+                let _ = reply.send(Err(error));
+            }
+        }
+    }
+}
