@@ -5,9 +5,9 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use clap::{Arg, ArgMatches, builder::PossibleValuesParser};
+use clap::{Arg, ArgMatches};
 
-use super::settings::{ALL, Kind, Setting};
+use super::settings::{ALL, Setting};
 use super::values::Given;
 
 /// What the command line asks for.
@@ -129,16 +129,10 @@ fn command() -> clap::Command {
 }
 
 fn argument(setting: &Setting) -> Arg {
-    let argument = Arg::new(setting.argument())
+    Arg::new(setting.argument())
         .long(setting.argument())
         .value_name("VALUE")
-        .help(describe(setting));
-    match setting.kind {
-        Kind::Choice(values) => argument
-            .value_parser(PossibleValuesParser::new(values))
-            .hide_possible_values(true),
-        Kind::Int(..) | Kind::Size(..) | Kind::Flag | Kind::Text(_) | Kind::Secret(_) => argument,
-    }
+        .help(describe(setting))
 }
 
 fn describe(setting: &Setting) -> String {
