@@ -27,7 +27,7 @@ use crate::messages::{FromRuntime, JoinOrder, LinkView, ToRuntime};
 /// Time between two tries to ask the server for its key, in milliseconds.
 const RETRY_MS: i32 = 4_000;
 const CONFIG_PATH: &str = "api/public-config";
-const CONTENTS_PATH: &str = "api/contents/";
+const CONTENTS_PATH: &str = "api/content/";
 
 type Emit = Rc<dyn Fn(Happening)>;
 

@@ -169,10 +169,11 @@ fn broker_event(message: &JsValue) -> Option<SandboxEvent> {
 }
 
 fn load_record(load: &Load) -> JsValue {
+    let parent_job_id = load.parent_job_id.as_deref();
     record([
         ("code", (*load.code).into()),
         ("args", (*load.args).into()),
-        ("parentJobId", load.parent_job_id.as_deref().into()),
+        ("parentJobId", parent_job_id.map_or(JsValue::NULL, Into::into)),
         ("totalShards", (load.total_shards as f64).into()),
         ("totalUnits", (load.total_units as f64).into()),
         ("seed", (load.seed as f64).into()),
