@@ -1,1 +1,349 @@
+//! What every store must do. Each implementation instantiates [`contract_tests`].
 
+use std::sync::Arc;
+
+use range_set_blaze::RangeSetBlaze;
+use scheduler::{Delta, JobEnd};
+use shared::ids::{Digest32, JobId, WorkerId};
+use shared::job::{JobLimits, JobSpec, parse_add, parse_run_js};
+use shared::reduce::ReducerState;
+use shared::time::UnixMillis;
+use shared::wire::{ResultStatus, ShardResult};
+use tokio::sync::oneshot;
+
+use super::{Binding, InviteRecord, NewJob, Outcome, Store, StoreError, StoredJob, UnfinishedJob};
+
+/// A place where a store lives, so that it can be closed and opened again.
+pub(super) trait Home {
+    fn open(&self) -> Arc<dyn Store>;
+}
+
+/// One test for each claim of this file.
+macro_rules! contract_tests {
+    ($home:expr) => {
+        contract_tests!(
+            $home,
+            jobs_are_read_back_as_they_were_stored,
+            deltas_add_up_and_survive,
+            a_delta_counts_once,
+            a_delta_without_its_predecessor_is_refused,
+            a_delta_of_no_open_job_is_refused,
+            every_outcome_is_read_back_and_ends_the_job,
+            deltas_that_are_sent_together_are_all_stored,
+            a_worker_id_belongs_to_its_first_secret,
+            the_newest_invite_is_known,
+            nothing_is_stored_after_closing,
+        );
+    };
+    ($home:expr, $($claim:ident,)+) => {
+        $(#[tokio::test]
+        async fn $claim() {
+            $crate::store::contract::$claim(&$home).await;
+        })+
+    };
+}
+pub(super) use contract_tests;
+
+pub(super) fn job_id(number: u8) -> JobId {
+    JobId::from_random([number; 16])
+}
+
+pub(super) fn sharded_job(number: u8) -> NewJob {
+    let limits = JobLimits {
+        max_code_bytes: 1024,
+        max_args_bytes: 1024,
+        default_timeout_ms: 0,
+    };
+    let body = serde_json::json!({
+        "code": "return {hits: 1, samples: 2}", "executionModel": "sharded",
+        "shardConfig": {"totalUnits": 1_000_000, "unitsPerShard": 1},
+    });
+    NewJob {
+        job: job_id(number),
+        created_at: UnixMillis(1_000 + u64::from(number)),
+        spec: parse_run_js(&body, &limits, u64::MAX).unwrap(),
+        high_water: 100,
+    }
+}
+
+fn add_job(number: u8) -> NewJob {
+    NewJob {
+        spec: parse_add(&serde_json::json!({"a": 2, "b": 40})).unwrap(),
+        high_water: 1,
+        ..sharded_job(number)
+    }
+}
+
+fn result(value: &str) -> ShardResult {
+    ShardResult {
+        status: ResultStatus::Returned,
+        duration_us: 1,
+        value: Some(value.into()),
+        details: None,
+    }
+}
+
+/// The state after folding `count` results.
+fn folded(spec: &JobSpec, count: usize) -> ReducerState {
+    let mut state = ReducerState::default();
+    for _ in 0..count {
+        let reducer = spec.reducer().expect("the job has a reducer");
+        reducer
+            .fold(&mut state, &result(r#"{"hits":1,"samples":2}"#))
+            .unwrap();
+    }
+    state
+}
+
+pub(super) fn delta(job: JobId, seq: u64, completed: std::ops::RangeInclusive<u64>) -> Delta {
+    Delta {
+        job,
+        seq,
+        completed: std::iter::once(completed).collect(),
+        failed_shards: 0,
+        reducer_state: None,
+        high_water: 100,
+        end: None,
+    }
+}
+
+pub(super) async fn persist(store: &dyn Store, delta: Delta) -> Result<(), StoreError> {
+    let (reply, answer) = oneshot::channel();
+    let done = Box::new(move |stored| drop(reply.send(stored)));
+    store.persist(Box::new(delta), done);
+    answer.await.expect("every delta is answered")
+}
+
+async fn read(store: &dyn Store, job: JobId) -> StoredJob {
+    store.job(job).await.unwrap().expect("the job is stored")
+}
+
+pub(super) async fn only_unfinished(store: &dyn Store) -> UnfinishedJob {
+    let mut jobs = store.unfinished_jobs().await.unwrap();
+    assert_eq!(jobs.len(), 1);
+    jobs.remove(0)
+}
+
+pub(super) async fn jobs_are_read_back_as_they_were_stored(home: &dyn Home) {
+    let store = home.open();
+    for job in [sharded_job(2), add_job(1)] {
+        store.insert_job(job.clone()).await.unwrap();
+        let stored = read(&*store, job.job).await;
+        assert_eq!((stored.job, stored.created_at), (job.job, job.created_at));
+        assert_eq!(stored.spec, job.spec);
+        assert_eq!(stored.progress.high_water, job.high_water);
+        assert_eq!((stored.progress.seq, stored.progress.completed), (0, 0));
+        assert_eq!(stored.outcome, None);
+    }
+    assert_eq!(store.job(job_id(9)).await, Ok(None));
+    let order: Vec<_> = store.unfinished_jobs().await.unwrap();
+    let order: Vec<_> = order.iter().map(|job| job.stored.job).collect();
+    assert_eq!(order, [job_id(1), job_id(2)], "oldest first");
+}
+
+pub(super) async fn deltas_add_up_and_survive(home: &dyn Home) {
+    let job = sharded_job(1);
+    let store = home.open();
+    store.insert_job(job.clone()).await.unwrap();
+    let state = folded(&job.spec, 10);
+    let first = Delta {
+        reducer_state: Some(state.clone()),
+        ..delta(job.job, 1, 0..=9)
+    };
+    let second = Delta {
+        failed_shards: 2,
+        high_water: 300,
+        ..delta(job.job, 2, 20..=29)
+    };
+    persist(&*store, first).await.unwrap();
+    persist(&*store, second).await.unwrap();
+    store.close().await.unwrap();
+    drop(store);
+
+    let unfinished = only_unfinished(&*home.open()).await;
+    let expected: RangeSetBlaze<u64> = [0..=9, 20..=29].into_iter().collect();
+    assert_eq!(unfinished.completed, expected);
+    let progress = unfinished.stored.progress;
+    assert_eq!(
+        (progress.seq, progress.completed, progress.failed_shards),
+        (2, 20, 2)
+    );
+    assert_eq!(progress.high_water, 300);
+    assert_eq!(
+        progress.reducer_state,
+        Some(state),
+        "a delta without state keeps it"
+    );
+}
+
+pub(super) async fn a_delta_counts_once(home: &dyn Home) {
+    let store = home.open();
+    store.insert_job(sharded_job(1)).await.unwrap();
+    let once = delta(job_id(1), 1, 0..=9);
+    for _ in 0..3 {
+        persist(&*store, once.clone()).await.unwrap();
+    }
+    let end = Delta {
+        end: Some(JobEnd::Reduced),
+        ..delta(job_id(1), 2, 10..=19)
+    };
+    for again in [end.clone(), once, end] {
+        persist(&*store, again).await.unwrap();
+    }
+    assert_eq!(read(&*store, job_id(1)).await.progress.completed, 20);
+}
+
+pub(super) async fn a_delta_without_its_predecessor_is_refused(home: &dyn Home) {
+    let store = home.open();
+    store.insert_job(sharded_job(1)).await.unwrap();
+    persist(&*store, delta(job_id(1), 1, 0..=0)).await.unwrap();
+    let early = delta(job_id(1), 3, 2..=2);
+    let refused = persist(&*store, early.clone()).await;
+    assert_eq!(refused, Err(StoreError::Gap { stored: 1, seq: 3 }));
+    persist(&*store, delta(job_id(1), 2, 1..=1)).await.unwrap();
+    persist(&*store, early).await.unwrap();
+    assert_eq!(only_unfinished(&*store).await.completed.len(), 3);
+}
+
+pub(super) async fn a_delta_of_no_open_job_is_refused(home: &dyn Home) {
+    let store = home.open();
+    let unknown = persist(&*store, delta(job_id(1), 1, 0..=0)).await;
+    assert_eq!(unknown, Err(StoreError::JobNotOpen));
+    store.insert_job(sharded_job(1)).await.unwrap();
+    let end = Delta {
+        end: Some(JobEnd::Failed("over".into())),
+        ..delta(job_id(1), 1, 0..=0)
+    };
+    persist(&*store, end).await.unwrap();
+    let late = persist(&*store, delta(job_id(1), 2, 1..=1)).await;
+    assert_eq!(late, Err(StoreError::JobNotOpen));
+}
+
+pub(super) async fn every_outcome_is_read_back_and_ends_the_job(home: &dyn Home) {
+    let store = home.open();
+    let state = folded(&sharded_job(2).spec, 1);
+    for (number, end, outcome) in [
+        (
+            1,
+            JobEnd::Single(result("42")),
+            Outcome::Single(result("42")),
+        ),
+        (2, JobEnd::Reduced, Outcome::Reduced),
+        (
+            3,
+            JobEnd::Failed("why".into()),
+            Outcome::Failed("why".into()),
+        ),
+    ] {
+        store.insert_job(sharded_job(number)).await.unwrap();
+        let last = Delta {
+            reducer_state: Some(state.clone()),
+            end: Some(end),
+            ..delta(job_id(number), 1, 0..=4)
+        };
+        persist(&*store, last).await.unwrap();
+        let stored = read(&*store, job_id(number)).await;
+        assert_eq!(stored.outcome, Some(outcome));
+        assert_eq!(stored.progress.reducer_state, Some(state.clone()));
+        assert_eq!(stored.progress.completed, 5);
+    }
+    assert_eq!(store.unfinished_jobs().await, Ok(Vec::new()));
+}
+
+pub(super) async fn deltas_that_are_sent_together_are_all_stored(home: &dyn Home) {
+    const JOBS: u8 = 5;
+    const DELTAS: u64 = 200;
+    let store = home.open();
+    for number in 0..JOBS {
+        store.insert_job(sharded_job(number)).await.unwrap();
+    }
+    let (sender, mut answers) = tokio::sync::mpsc::unbounded_channel();
+    for seq in 1..=DELTAS {
+        for number in 0..JOBS {
+            let sender = sender.clone();
+            let done = Box::new(move |stored| drop(sender.send((number, seq, stored))));
+            let shard = 2 * seq;
+            store.persist(Box::new(delta(job_id(number), seq, shard..=shard)), done);
+        }
+    }
+    let mut last_seq = [0; JOBS as usize];
+    for _ in 0..DELTAS * u64::from(JOBS) {
+        let (number, seq, stored) = answers.recv().await.unwrap();
+        assert_eq!(stored, Ok(()));
+        assert_eq!(
+            seq,
+            last_seq[usize::from(number)] + 1,
+            "answers keep their order"
+        );
+        last_seq[usize::from(number)] = seq;
+    }
+    for job in store.unfinished_jobs().await.unwrap() {
+        let expected: RangeSetBlaze<u64> = (1..=DELTAS).map(|seq| 2 * seq).collect();
+        assert_eq!(job.completed, expected);
+    }
+}
+
+pub(super) async fn a_worker_id_belongs_to_its_first_secret(home: &dyn Home) {
+    let worker: WorkerId = "worker-ab12cd".parse().unwrap();
+    let (own, foreign) = (Digest32::of(b"own"), Digest32::of(b"foreign"));
+    {
+        let store = home.open();
+        assert_eq!(
+            store.bind_worker(worker.clone(), own).await,
+            Ok(Binding::Own)
+        );
+        assert_eq!(
+            store.bind_worker(worker.clone(), foreign).await,
+            Ok(Binding::Foreign)
+        );
+        store.close().await.unwrap();
+    }
+    let store = home.open();
+    assert_eq!(
+        store.bind_worker(worker.clone(), foreign).await,
+        Ok(Binding::Foreign)
+    );
+    assert_eq!(store.bind_worker(worker, own).await, Ok(Binding::Own));
+}
+
+pub(super) async fn the_newest_invite_is_known(home: &dyn Home) {
+    let invite = |jti: &str, label: Option<&str>| InviteRecord {
+        jti: jti.into(),
+        issued_at_sec: 1000,
+        expires_at_sec: 2000,
+        label: label.map(str::to_owned),
+    };
+    let newest = invite("second", Some("class"));
+    let serial = {
+        let store = home.open();
+        assert_eq!(store.newest_invite().await, Ok(None));
+        let first = store.record_invite(invite("first", None)).await.unwrap();
+        let second = store.record_invite(newest.clone()).await.unwrap();
+        assert!(second > first);
+        store.close().await.unwrap();
+        second
+    };
+    assert_eq!(
+        home.open().newest_invite().await,
+        Ok(Some((serial, newest)))
+    );
+}
+
+pub(super) async fn nothing_is_stored_after_closing(home: &dyn Home) {
+    let store = home.open();
+    store.insert_job(sharded_job(1)).await.unwrap();
+    let before = {
+        let (reply, answer) = oneshot::channel();
+        let done = Box::new(move |stored| drop(reply.send(stored)));
+        store.persist(Box::new(delta(job_id(1), 1, 0..=0)), done);
+        answer
+    };
+    store.close().await.unwrap();
+    assert_eq!(before.await, Ok(Ok(())), "what came before is written");
+    assert_eq!(
+        store.insert_job(sharded_job(2)).await,
+        Err(StoreError::Closed)
+    );
+    let late = persist(&*store, delta(job_id(1), 2, 1..=1)).await;
+    assert_eq!(late, Err(StoreError::Closed));
+}

@@ -24,7 +24,7 @@ pub(super) const REDUCED: i64 = 2;
 pub(super) const FAILED: i64 = 3;
 
 /// Rows of completed shards that a job may have before they are made one.
-const MAX_ROWS: u64 = 1024;
+pub(super) const MAX_ROWS: u64 = 1024;
 /// Bytes of such rows that are not worth compacting.
 const MIN_COMPACTED_BYTES: u64 = 64 * 1024;
 

@@ -1,1 +1,162 @@
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 
+use range_set_blaze::RangeSetBlaze;
+use tempfile::TempDir;
+
+use super::*;
+use crate::store::contract::{
+    Home, contract_tests, delta, job_id, only_unfinished, persist, sharded_job,
+};
+
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn database(&self) -> PathBuf {
+        self.0.path().join(DATABASE)
+    }
+}
+
+impl Home for Folder {
+    fn open(&self) -> Arc<dyn Store> {
+        Arc::new(SqliteStore::open(self.0.path()).unwrap())
+    }
+}
+
+contract_tests!(Folder::new());
+
+#[test]
+fn files_are_for_their_owner_alone() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("data");
+    let _store = SqliteStore::open(&folder).unwrap();
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&folder), 0o700);
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+    }
+}
+
+#[test]
+fn a_folder_in_use_is_refused() {
+    let folder = Folder::new();
+    let _store = folder.open();
+    let again = SqliteStore::open(folder.0.path());
+    assert!(matches!(again, Err(OpenError::InUse(_))), "{again:?}");
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused_and_left_alone() {
+    let folder = Folder::new();
+    let garbage =
+        b"not a database, but long enough to be taken for the header of one ...".repeat(100);
+    std::fs::write(folder.database(), &garbage).unwrap();
+    let opened = SqliteStore::open(folder.0.path());
+    assert!(matches!(opened, Err(OpenError::Damaged)), "{opened:?}");
+    assert_eq!(std::fs::read(folder.database()).unwrap(), garbage);
+}
+
+#[tokio::test]
+async fn a_damaged_job_is_reported_and_harms_no_other() {
+    let folder = Folder::new();
+    let store = folder.open();
+    store.insert_job(sharded_job(1)).await.unwrap();
+    store.insert_job(sharded_job(2)).await.unwrap();
+    Connection::open(folder.database())
+        .unwrap()
+        .execute(
+            "UPDATE jobs SET spec = x'ff' WHERE id = ?1",
+            (job_id(1).as_bytes(),),
+        )
+        .unwrap();
+    assert_eq!(store.job(job_id(1)).await, Err(StoreError::Damaged));
+    assert!(store.job(job_id(2)).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_locked_database_is_reported_and_heals() {
+    let folder = Folder::new();
+    let store = folder.open();
+    store.insert_job(sharded_job(1)).await.unwrap();
+    let other = Connection::open(folder.database()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert_eq!(
+        store.insert_job(sharded_job(2)).await,
+        Err(StoreError::Locked)
+    );
+    let refused = persist(&*store, delta(job_id(1), 1, 0..=0)).await;
+    assert_eq!(refused, Err(StoreError::Locked));
+    other.execute_batch("ROLLBACK").unwrap();
+    store.insert_job(sharded_job(2)).await.unwrap();
+    persist(&*store, delta(job_id(1), 1, 0..=0)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_is_reported_and_what_was_stored_stays() {
+    let folder = Folder::new();
+    drop(SqliteStore::open(folder.0.path()).unwrap());
+    let connection = connect(&folder.database()).unwrap();
+    connection
+        .pragma_update(None, "max_page_count", 20)
+        .unwrap();
+    let store = SqliteStore {
+        writes: writer::start(connection),
+        readers: Readers::new(folder.database()),
+        _lock: lock(folder.0.path()).unwrap(),
+    };
+    let mut stored = 0;
+    let refused = loop {
+        match store.insert_job(sharded_job(stored)).await {
+            Ok(()) => stored += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused, StoreError::Full);
+    let unfinished = store.unfinished_jobs().await.unwrap();
+    assert_eq!(unfinished.len(), usize::from(stored));
+}
+
+#[tokio::test]
+async fn one_change_that_cannot_be_stored_does_not_take_others_with_it() {
+    let folder = Folder::new();
+    let store = folder.open();
+    store.insert_job(sharded_job(1)).await.unwrap();
+    let answers = [
+        store.insert_job(sharded_job(2)),
+        store.insert_job(sharded_job(1)),
+        store.insert_job(sharded_job(3)),
+    ];
+    let [second, twice, third] = answers;
+    assert_eq!(second.await, Ok(()));
+    assert_eq!(twice.await, Err(StoreError::Failed));
+    assert_eq!(third.await, Ok(()));
+}
+
+#[tokio::test]
+async fn completed_shards_are_compacted_without_losing_one() {
+    const COMMITS: u64 = batch::MAX_ROWS + 20;
+    let folder = Folder::new();
+    let store = folder.open();
+    store.insert_job(sharded_job(1)).await.unwrap();
+    for seq in 1..=COMMITS {
+        let shard = 3 * seq;
+        persist(&*store, delta(job_id(1), seq, shard..=shard + 1))
+            .await
+            .unwrap();
+    }
+    store.close().await.unwrap();
+    drop(store);
+    let unfinished = only_unfinished(&*folder.open()).await;
+    let expected: RangeSetBlaze<u64> = (1..=COMMITS).map(|seq| 3 * seq..=3 * seq + 1).collect();
+    assert_eq!(unfinished.completed, expected);
+    let rows: u64 = Connection::open(folder.database())
+        .unwrap()
+        .query_row("SELECT count(*) FROM job_completed", (), |row| row.get(0))
+        .unwrap();
+    assert!((1..=21).contains(&rows), "{rows} rows");
+}
