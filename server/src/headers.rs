@@ -1,13 +1,15 @@
 //! Headers that every answer carries (`HTTP_API` 15).
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
 use crate::app::App;
 use crate::config::Hsts;
 use crate::proxy;
+
+const ORIGIN_AGENT_CLUSTER: HeaderName = HeaderName::from_static("origin-agent-cluster");
 
 const ALWAYS: [(HeaderName, &str); 10] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -21,7 +23,7 @@ const ALWAYS: [(HeaderName, &str); 10] = [
         HeaderName::from_static("cross-origin-resource-policy"),
         "same-origin",
     ),
-    (HeaderName::from_static("origin-agent-cluster"), "?1"),
+    (ORIGIN_AGENT_CLUSTER, "?1"),
     (header::X_DNS_PREFETCH_CONTROL, "off"),
     (HeaderName::from_static("x-download-options"), "noopen"),
     (
@@ -46,10 +48,20 @@ pub(crate) async fn secure(State(app): State<App>, request: Request, next: Next)
     headers
         .entry(header::CONTENT_SECURITY_POLICY)
         .or_insert(DATA_CSP);
+    if is_of_opaque_origin(headers) {
+        // It has an agent cluster of its own anyway; asked to make one, browsers warn.
+        headers.remove(ORIGIN_AGENT_CLUSTER);
+    }
     if let Some(value) = strict_transport(&app.hsts, is_https, &app.base_path) {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, value);
     }
     response
+}
+
+/// Whether the answer's own policy takes the server's origin away from it, as the sandbox's does.
+fn is_of_opaque_origin(headers: &HeaderMap) -> bool {
+    let policy = headers.get(header::CONTENT_SECURITY_POLICY);
+    policy.is_some_and(|policy| policy.as_bytes().starts_with(b"sandbox "))
 }
 
 /// Subdomains are included only where the whole host is ours.

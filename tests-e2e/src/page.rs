@@ -88,7 +88,7 @@ fn thrown(details: &Value) -> ConsoleLine {
         text: format!(
             "{} {description} ({})",
             as_text(&details["text"]),
-            as_text(&details["url"])
+            address(&details["url"])
         ),
     }
 }
@@ -96,8 +96,19 @@ fn thrown(details: &Value) -> ConsoleLine {
 fn logged(entry: &Value) -> ConsoleLine {
     ConsoleLine {
         level: as_text(&entry["level"]),
-        text: format!("{} ({})", as_text(&entry["text"]), as_text(&entry["url"])),
+        text: format!("{} ({})", as_text(&entry["text"]), address(&entry["url"])),
     }
+}
+
+/// An address as it is worth showing: the sandbox's workers have their whole script as address.
+fn address(value: &Value) -> String {
+    const SHOWN: usize = 80;
+    value
+        .as_str()
+        .unwrap_or_default()
+        .chars()
+        .take(SHOWN)
+        .collect()
 }
 
 fn as_text(value: &Value) -> String {

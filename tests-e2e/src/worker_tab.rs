@@ -10,6 +10,9 @@ use anyhow::Result;
 use crate::chromium::Chromium;
 use crate::page::{LIMIT, Page};
 
+/// What a browser prints when the sandbox's policy blocks one of its self-test's probes.
+const BLOCKED_PROBES: [&str; 1] = ["Content Security Policy"];
+
 /// A worker page in a tab of its own profile.
 #[derive(Debug)]
 pub struct WorkerTab {
@@ -106,6 +109,17 @@ impl WorkerTab {
         let text = self.page.text("#done-count").await?;
         let digits: String = text.chars().filter(char::is_ascii_digit).collect();
         Ok(digits.parse()?)
+    }
+
+    /// As [`Page::check_console`]; the browser's own word that it has blocked a probe of the sandbox
+    /// is expected.
+    ///
+    /// # Errors
+    /// The lines that were not expected.
+    pub fn check_console(&self, expected: &[&str]) -> Result<()> {
+        let mut expected = expected.to_vec();
+        expected.extend(BLOCKED_PROBES);
+        self.page.check_console(&expected)
     }
 
     /// Closes the tab.

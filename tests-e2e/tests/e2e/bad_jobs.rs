@@ -74,7 +74,7 @@ async fn misbehaving_jobs_end_as_documented_beside_an_unharmed_neighbour() -> Re
     let result = api.result(&neighbour, JOB_LIMIT).await?;
     let hits = pi_hits(0, units);
     assert_eq!(result["aggregate"], json!({"hits": hits, "samples": units}));
-    tab.page().check_console(&[])?;
+    tab.check_console(&[])?;
     cluster.close().await
 }
 

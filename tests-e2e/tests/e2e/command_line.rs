@@ -68,7 +68,7 @@ async fn the_client_submits_waits_and_prints_as_documented() -> Result<()> {
         lines[2..],
         ["output:", "[log] hello", "returnValue: {\"hits\":785}"]
     );
-    tab.page().check_console(&[])?;
+    tab.check_console(&[])?;
     net.close().await
 }
 

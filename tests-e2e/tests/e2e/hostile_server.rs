@@ -1,8 +1,8 @@
 //! A server that speaks the worker protocol itself and lies as it is told, behind the real pages.
 //!
 //! It passes requests for pages on to the real server, so that the tab under test is the shipped one
-//! with its real headers; it answers for the signing key and for the workers' socket itself, and
-//! signs with a key of the tests.
+//! with its real headers; it answers for the signing key, for code and for the workers' socket
+//! itself, and signs with a key of the tests.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -35,6 +35,9 @@ use tokio::sync::mpsc;
 
 const MAX_FRAME: usize = 1 << 20;
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+
+/// What it serves as code, whatever code was asked for.
+const OTHER_CODE: &str = "return 'other code'";
 
 /// A key of the tests that can sign.
 struct TestKey {
@@ -93,6 +96,7 @@ impl HostileServer {
         });
         let app = Router::new()
             .route("/api/public-config", get(public_config))
+            .route("/api/content/{hash}", get(async || OTHER_CODE))
             .route("/ws/worker", get(worker_socket))
             .fallback(pass_on)
             .with_state(shared);

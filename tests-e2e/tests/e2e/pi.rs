@@ -34,7 +34,7 @@ async fn two_tabs_compute_pi_to_exactly_the_native_sum() -> Result<()> {
         let count = tab.done_count().await?;
         assert!(count > 0, "one tab did everything");
         done += count;
-        tab.page().check_console(&[])?;
+        tab.check_console(&[])?;
     }
     assert_eq!(done, 301, "each shard is counted in one tab");
     cluster.close().await
@@ -58,7 +58,7 @@ async fn one_tab_runs_single_jobs_and_additions() -> Result<()> {
         json!({"seen": {"n": [1, 2.5, null, "ä"]}, "brain": "undefined"})
     );
     assert_eq!(result["logs"], json!(["[log] half way {\"x\":1}"]));
-    tab.page().check_console(&[])?;
+    tab.check_console(&[])?;
     cluster.close().await
 }
 
@@ -75,7 +75,7 @@ async fn code_and_args_too_long_to_ride_along_are_fetched() -> Result<()> {
     }))?;
     let result = api.result(&job, JOB_LIMIT).await?;
     assert_eq!(result["returnValue"], 12_000, "{result}");
-    tab.page().check_console(&[])?;
+    tab.check_console(&[])?;
     cluster.close().await
 }
 
@@ -93,8 +93,8 @@ async fn a_volunteer_who_leaves_hands_the_work_to_the_other() -> Result<()> {
     let hits = pi_hits(0, units);
     assert_eq!(result["aggregate"], json!({"hits": hits, "samples": units}));
     assert_eq!(cluster.api().workers()?["count"], 1);
-    staying.page().check_console(&[])?;
-    leaving.page().check_console(&[])?;
+    staying.check_console(&[])?;
+    leaving.check_console(&[])?;
     cluster.close().await
 }
 
@@ -114,6 +114,6 @@ async fn a_reloaded_page_and_a_closed_one_lose_no_shard() -> Result<()> {
     let result = cluster.api().result(&job, JOB_LIMIT).await?;
     let hits = pi_hits(0, units);
     assert_eq!(result["aggregate"], json!({"hits": hits, "samples": units}));
-    reloaded.page().check_console(&[])?;
+    reloaded.check_console(&[])?;
     cluster.close().await
 }

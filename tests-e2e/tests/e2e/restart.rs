@@ -111,6 +111,5 @@ fn shards_done(api: &ApiClient, job: &str) -> Result<u64> {
 }
 
 fn check_tabs(tabs: &[WorkerTab]) -> Result<()> {
-    tabs.iter()
-        .try_for_each(|tab| tab.page().check_console(AWAY))
+    tabs.iter().try_for_each(|tab| tab.check_console(AWAY))
 }
