@@ -104,10 +104,6 @@ impl Leaf {
         u32::try_from(self.slots.len()).expect("a leaf holds at most MAX_ATTEMPTS_PER_LEAF")
     }
 
-    pub(crate) fn jobs(&self) -> usize {
-        self.segments.len()
-    }
-
     pub(crate) fn slot(&self, index: u32) -> Option<Slot> {
         self.slots.get(index as usize).copied()
     }

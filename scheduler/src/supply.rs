@@ -7,6 +7,7 @@
 //! is with exactly one worker.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use range_set_blaze::RangeSetBlaze;
 use shared::ids::{AttemptId, SessionId, WorkerId};
@@ -137,30 +138,28 @@ impl Supply {
         self.is_withholding = false;
     }
 
-    /// Hands out up to `count` shards: those to be tried again first. `may_retry` says whether the
-    /// worker may get a shard that failed on the given workers; `holder` names the attempt of the
-    /// n-th shard handed out here.
+    /// Hands out shards for the attempts at `places` of a leaf, or fewer: those to be tried again
+    /// first. `may_retry` says whether the worker may get a shard that failed on the given workers;
+    /// `holder` names the attempt at a place.
     pub(crate) fn issue(
         &mut self,
-        count: usize,
+        places: Range<u32>,
         may_retry: impl Fn(&[WorkerId]) -> bool,
-        holder: impl Fn(usize) -> Holder,
+        holder: impl Fn(u32) -> Holder,
     ) -> Vec<Issued> {
         let mut issued = Vec::new();
-        self.issue_failed(count, may_retry, &holder, &mut issued);
-        while issued.len() < count
-            && let Some(shard) = self.requeued.pop_first()
-        {
-            self.issue_tracked(shard, &holder, &mut issued);
+        let mut places = places;
+        let failed = self.take_failed(places.len(), may_retry);
+        for (shard, place) in failed.into_iter().zip(&mut places) {
+            issued.push(self.issue_tracked(shard, holder(place)));
         }
-        while issued.len() < count
-            && !self.is_withholding
-            && let Some(shard) = self.withheld.pop_first()
+        while !places.is_empty()
+            && let Some(shard) = self.pop_retry()
+            && let Some(place) = places.next()
         {
-            self.tracked.insert(shard, Tracked::default());
-            self.issue_tracked(shard, &holder, &mut issued);
+            issued.push(self.issue_tracked(shard, holder(place)));
         }
-        let fresh = (self.mark - self.cursor).min((count - issued.len()) as u64);
+        let fresh = (self.mark - self.cursor).min(places.len() as u64);
         issued.extend((self.cursor..self.cursor + fresh).map(|shard| Issued {
             shard,
             attempt: 1,
@@ -171,13 +170,8 @@ impl Supply {
         issued
     }
 
-    fn issue_failed(
-        &mut self,
-        count: usize,
-        may_retry: impl Fn(&[WorkerId]) -> bool,
-        holder: &impl Fn(usize) -> Holder,
-        issued: &mut Vec<Issued>,
-    ) {
+    /// Takes up to `count` of the shards that wait for another worker.
+    fn take_failed(&mut self, count: usize, may_retry: impl Fn(&[WorkerId]) -> bool) -> Vec<u64> {
         let chosen: Vec<u64> = self
             .elsewhere
             .keys()
@@ -185,26 +179,34 @@ impl Supply {
             .filter(|shard| may_retry(&self.tracked[shard].failed_on))
             .take(count)
             .collect();
-        for shard in chosen {
-            self.elsewhere.remove(&shard);
-            self.issue_tracked(shard, holder, issued);
+        for shard in &chosen {
+            self.elsewhere.remove(shard);
         }
+        chosen
     }
 
-    fn issue_tracked(
-        &mut self,
-        shard: u64,
-        holder: &impl Fn(usize) -> Holder,
-        issued: &mut Vec<Issued>,
-    ) {
+    /// Takes a shard that was, or may have been, handed out before.
+    fn pop_retry(&mut self) -> Option<u64> {
+        if let Some(shard) = self.requeued.pop_first() {
+            return Some(shard);
+        }
+        if self.is_withholding {
+            return None;
+        }
+        let shard = self.withheld.pop_first()?;
+        self.tracked.insert(shard, Tracked::default());
+        Some(shard)
+    }
+
+    fn issue_tracked(&mut self, shard: u64, holder: Holder) -> Issued {
         let entry = self.entry(shard);
         entry.attempts += 1;
-        entry.holders.push(holder(issued.len()));
-        issued.push(Issued {
+        entry.holders.push(holder);
+        Issued {
             shard,
             attempt: entry.attempts,
             is_tracked: true,
-        });
+        }
     }
 
     /// Whether the shard should rather not be moved to `worker`, on which it failed.

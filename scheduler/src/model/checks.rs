@@ -168,7 +168,10 @@ impl Checks {
                 Effect::JobChanged { job } => {
                     let view = scheduler.job(*job).expect("a changed job is known");
                     let row = &store.rows[job];
-                    assert!(u128::from(view.completed) <= row.completed.len());
+                    let stored = row.completed.len();
+                    assert!(u128::from(view.completed) <= stored);
+                    let is_current = u128::from(view.completed) == stored;
+                    assert!(!is_current || view.reducer_state == row.reducer_state);
                     assert!(view.in_flight <= row.spec.shards);
                 }
                 Effect::JobEnded { job } => {

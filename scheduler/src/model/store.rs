@@ -20,7 +20,7 @@ pub(super) struct Row {
     pub(super) high_water: u64,
     pub(super) end: Option<JobEnd>,
     failed_shards: u64,
-    reducer_state: ReducerState,
+    pub(super) reducer_state: ReducerState,
     naive_hits: u64,
     naive_failed: u64,
 }

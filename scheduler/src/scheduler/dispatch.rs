@@ -9,6 +9,7 @@ use std::ops::Bound;
 
 use shared::ids::{JobId, SessionId, ShardIndex, WorkerId};
 use shared::limits::{LEASE_MS, MAX_ATTEMPTS_PER_LEAF, MAX_JOBS_PER_LEAF};
+use shared::time::Millis;
 
 use super::Scheduler;
 use crate::event::{JobAssignment, JobKind};
@@ -16,7 +17,7 @@ use crate::job::Job;
 use crate::leaf::{Leaf, Slot, SlotState, attempt};
 use crate::session::{FULL, Places, Session};
 use crate::speed;
-use crate::supply::Holder;
+use crate::supply::{Holder, Issued};
 
 /// Jobs that are looked at for one leaf.
 const MAX_VISITS: usize = 4 * MAX_JOBS_PER_LEAF;
@@ -218,44 +219,27 @@ impl Scheduler {
         if !session.is_idle() && !session.is_wanting() {
             return false;
         }
-        let mut filling = Filling {
-            leaf: Leaf::new(serial, self.now, session.held() == 0),
-            jobs: Vec::new(),
-            capacities: Vec::new(),
-            fill: session.fill(),
-        };
-        let visits: Vec<JobId> = self
-            .queues
-            .jobs
-            .iter()
-            .take(MAX_VISITS)
-            .map(|(_, job)| *job)
-            .collect();
+        let leaf = Leaf::new(serial, self.now, session.held() == 0);
+        let mut filling = Filling::new(leaf, session.fill());
+        let line = self.queues.jobs.iter().take(MAX_VISITS);
+        let visits: Vec<JobId> = line.map(|(_, job)| *job).collect();
         for job in visits {
-            if filling.leaf.jobs() == MAX_JOBS_PER_LEAF {
-                break;
+            if filling.jobs.len() < MAX_JOBS_PER_LEAF {
+                self.fill_from(id, job, &mut filling);
             }
-            self.fill_from(id, job, &mut filling);
         }
         if filling.jobs.is_empty() {
             return false;
         }
-        let Filling {
-            leaf,
-            jobs,
-            capacities,
-            ..
-        } = filling;
-        let Some(session) = self.sessions.get_mut(&id) else {
-            return false;
-        };
-        session.add_leaf(nonce, leaf, self.now);
-        for (assignment, capacity) in jobs.iter().zip(capacities) {
-            session.shares.entry(assignment.job).or_default().capacity = capacity;
-        }
         self.nonces.advance();
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.add_leaf(nonce, filling.leaf, self.now);
+            for (assignment, capacity) in filling.jobs.iter().zip(filling.capacities) {
+                session.shares.entry(assignment.job).or_default().capacity = capacity;
+            }
+        }
         self.watch_leases(id);
-        self.outbox.assign(id, nonce, jobs);
+        self.outbox.assign(id, nonce, filling.jobs);
         true
     }
 
@@ -271,50 +255,61 @@ impl Scheduler {
         if count == 0 {
             return;
         }
-        let (workers, sessions, active) = (&self.workers, &self.sessions, self.queues.active);
         let is_active = |worker: &WorkerId| {
-            let session = workers.get(worker).and_then(|id| sessions.get(id));
+            let session = self.workers.get(worker);
+            let session = session.and_then(|id| self.sessions.get(id));
             session.is_some_and(Session::is_active)
         };
+        let active = self.queues.active;
         let may_retry = |failed_on: &[WorkerId]| {
             !failed_on.contains(&session.worker)
-                || failed_on.iter().filter(|worker| is_active(worker)).count() >= active
+                || failed_on.iter().filter(|it| is_active(it)).count() >= active
+        };
+        let holder = |index: u32| Holder {
+            session: id,
+            attempt: attempt(nonce, index),
         };
         let first = filling.leaf.len();
-        let holder = |place: usize| Holder {
-            session: id,
-            attempt: attempt(
-                nonce,
-                first + u32::try_from(place).expect("a leaf's size fits u32"),
-            ),
-        };
-        let issued = job.supply.issue(count as usize, may_retry, holder);
+        let issued = job.supply.issue(first..first + count, may_retry, holder);
         self.queues.place_job(job, true);
         if issued.is_empty() {
             return;
         }
-        for shard in &issued {
-            let slot = Slot {
-                shard: shard.shard,
-                lease: self.now.plus(LEASE_MS),
-                state: SlotState::Held { is_running: false },
-                is_tracked: shard.is_tracked,
-            };
-            filling.leaf.push(job_id, slot);
-        }
-        filling.fill += issued.len() as u64 * FULL / u64::from(capacity);
-        filling.capacities.push(capacity);
-        filling.jobs.push(JobAssignment {
-            job: job_id,
-            shards: issued
-                .iter()
-                .map(|shard| (ShardIndex(shard.shard), shard.attempt))
-                .collect(),
-        });
+        filling.add(job_id, capacity, &issued, self.now.plus(LEASE_MS));
         job.mark_started();
         job.members.insert(id);
         self.touched_jobs.insert(job_id);
         self.outbox.job_changed(job_id);
+    }
+}
+
+impl Filling {
+    const fn new(leaf: Leaf, fill: u64) -> Self {
+        Self {
+            leaf,
+            jobs: Vec::new(),
+            capacities: Vec::new(),
+            fill,
+        }
+    }
+
+    fn add(&mut self, job: JobId, capacity: u32, issued: &[Issued], lease: Millis) {
+        for shard in issued {
+            let slot = Slot {
+                shard: shard.shard,
+                lease,
+                state: SlotState::Held { is_running: false },
+                is_tracked: shard.is_tracked,
+            };
+            self.leaf.push(job, slot);
+        }
+        self.fill += issued.len() as u64 * FULL / u64::from(capacity);
+        self.capacities.push(capacity);
+        let shards = issued
+            .iter()
+            .map(|shard| (ShardIndex(shard.shard), shard.attempt))
+            .collect();
+        self.jobs.push(JobAssignment { job, shards });
     }
 }
 
