@@ -429,6 +429,11 @@ impl Session {
         let Some(reason) = self.contents.fetched(hash, text, now.mono) else {
             return;
         };
+        if reason == RefusalReason::WrongContent {
+            self.refused += 1;
+            let detail = format!("a content has another hash than {hash}");
+            self.notice(Notice::Refused { reason, detail });
+        }
         let hopeless = self.batches.withdraw_needing(hash);
         self.refuse(&wire::to_ranges(hopeless), reason);
     }

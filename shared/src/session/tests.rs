@@ -201,6 +201,12 @@ impl Tab {
         refusals.flatten().collect()
     }
 
+    fn is_shown(&self, expected: RefusalReason) -> bool {
+        self.other.iter().any(|action| {
+            matches!(action, Action::Notice(Notice::Refused { reason, .. }) if *reason == expected)
+        })
+    }
+
     fn status(&self) -> Status {
         self.session.status(self.now())
     }
@@ -346,16 +352,7 @@ fn a_tampered_assignment_is_refused_shown_and_reported() {
     assert_eq!(tab.run(9), []);
     assert_eq!(tab.refusals().len(), 1);
     assert_eq!(tab.refusals()[0].reason, RefusalReason::NotInTree);
-    let is_shown = |action: &Action| {
-        matches!(
-            action,
-            Action::Notice(Notice::Refused {
-                reason: RefusalReason::NotInTree,
-                ..
-            })
-        )
-    };
-    assert!(tab.other.iter().any(is_shown));
+    assert!(tab.is_shown(RefusalReason::NotInTree));
     assert_eq!(tab.status().refused, 1);
 }
 
@@ -558,6 +555,8 @@ fn other_contents_than_signed_are_refused() {
             reason
         }]
     );
+    assert!(tab.is_shown(reason));
+    assert_eq!(tab.status().refused, 1);
     assert_eq!(tab.run(1), []);
 }
 

@@ -98,7 +98,7 @@ pub enum Action {
 pub enum Notice {
     /// The server let us in.
     Joined,
-    /// An envelope was refused.
+    /// An envelope was refused, or a content that is not what was signed.
     Refused {
         /// Which check failed.
         reason: RefusalReason,
