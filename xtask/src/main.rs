@@ -6,11 +6,14 @@
 #![expect(clippy::print_stdout, reason = "a tool for people at a terminal")]
 
 mod assets;
+mod bench;
 mod build;
 mod demo;
+mod soak;
 mod test;
 mod tidy;
 mod tools;
+mod vectors;
 mod wasm;
 
 use anyhow::Result;
@@ -34,6 +37,12 @@ enum Command {
     Demo(demo::Args),
     /// Formatting, lints and every test. Installs what they need.
     Test(test::Args),
+    /// Measure the server against baselines of the same run, in release.
+    Bench(bench::Args),
+    /// Run many more random schedules than `test` does.
+    Soak(soak::Args),
+    /// Make the golden vectors of the envelope anew.
+    Vectors(vectors::Args),
     /// Check the rules that the compiler cannot: pure rooms, links, names in the documents.
     Tidy,
 }
@@ -44,6 +53,9 @@ fn main() -> Result<()> {
         Command::Build => build::run(),
         Command::Demo(args) => demo::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Soak(args) => soak::run(&args),
+        Command::Vectors(args) => vectors::run(&args),
         Command::Tidy => tidy::run(),
     }
 }

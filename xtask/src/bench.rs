@@ -1,0 +1,30 @@
+//! `cargo xtask bench`: builds server and harness in release, and measures.
+
+use anyhow::Result;
+
+use crate::{tools, wasm};
+
+/// What `cargo xtask bench` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// What the harness gets, such as `load` or `submit`; `--help` lists it all.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    harness: Vec<String>,
+}
+
+/// Builds and measures.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    tools::step("pages", || wasm::run(&wasm::Args::default()))?;
+    tools::step("programs", || {
+        let build = [
+            "build",
+            "--release",
+            "--locked",
+            "--package=server",
+            "--package=benchmarks",
+        ];
+        tools::run(&mut tools::cargo(build)?)
+    })?;
+    let harness = tools::target_dir()?.join("release/bench");
+    tools::run(std::process::Command::new(harness).args(&args.harness))
+}
