@@ -13,6 +13,7 @@ mod freshness;
 mod jws;
 mod keys;
 mod leaf;
+mod members;
 mod rotation;
 mod seal;
 #[cfg(any(test, feature = "vectors"))]
@@ -169,7 +170,8 @@ impl Envelope<Unverified> {
         if root.len() > MAX_JWS_BYTES {
             return Err(JwsError::Malformed.into());
         }
-        let claims: seal::RootClaims = jws::open(root, seal::ROOT_TYPE, keys)?;
+        let claims = jws::open(root, seal::ROOT_TYPE, keys)?;
+        let claims = seal::RootClaims::read(&claims).ok_or(JwsError::Malformed)?;
         if !claims.is_known_version() {
             return Err(JwsError::WrongType.into());
         }

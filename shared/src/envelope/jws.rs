@@ -6,12 +6,14 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use super::keys::{KeyRing, VerifyingKey};
+use super::members::Members;
 use crate::ids::Digest32;
 use crate::wire::RefusalReason;
+
+/// The one algorithm.
+const ALGORITHM: &str = "RS256";
 
 /// Why a token is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,20 +47,12 @@ impl JwsError {
     }
 }
 
-#[derive(Serialize, Deserialize)]
-struct Header {
-    alg: String,
-    typ: String,
-    kid: String,
-}
-
 fn header_part(typ: &str, kid: Digest32) -> String {
-    let header = Header {
-        alg: "RS256".into(),
-        typ: typ.into(),
-        kid: kid.to_string(),
-    };
-    BASE64URL.encode(serde_json::to_vec(&header).expect("a header is three texts"))
+    let header = Members::default()
+        .with_text("alg", ALGORITHM)
+        .with_text("typ", typ)
+        .with_text("kid", &kid.to_string());
+    BASE64URL.encode(header.to_json())
 }
 
 /// Signs `claims` as a token of purpose `typ`. `sign` is RSASSA-PKCS1-v1_5 with SHA-256 over the
@@ -66,13 +60,12 @@ fn header_part(typ: &str, kid: Digest32) -> String {
 pub(super) fn sign<E>(
     typ: &str,
     kid: Digest32,
-    claims: &impl Serialize,
+    claims: &Members,
     sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, E>,
 ) -> Result<String, E> {
-    let payload = serde_json::to_vec(claims).expect("claims have no unserialisable part");
     let mut token = header_part(typ, kid);
     token.push('.');
-    BASE64URL.encode_string(payload, &mut token);
+    BASE64URL.encode_string(claims.to_json(), &mut token);
     let signature = sign(token.as_bytes())?;
     token.push('.');
     BASE64URL.encode_string(signature, &mut token);
@@ -80,11 +73,7 @@ pub(super) fn sign<E>(
 }
 
 /// Checks a token of purpose `typ` and reads its claims.
-pub(super) fn open<T: DeserializeOwned>(
-    token: &str,
-    typ: &str,
-    keys: &KeyRing,
-) -> Result<T, JwsError> {
+pub(super) fn open(token: &str, typ: &str, keys: &KeyRing) -> Result<Members, JwsError> {
     let (signed, signature) = token.rsplit_once('.').ok_or(JwsError::Malformed)?;
     let (header, payload) = signed.split_once('.').ok_or(JwsError::Malformed)?;
     let key = signer(header, typ, keys)?;
@@ -95,7 +84,7 @@ pub(super) fn open<T: DeserializeOwned>(
         return Err(JwsError::BadSignature);
     }
     let payload = BASE64URL.decode(payload).map_err(|_| JwsError::Malformed)?;
-    serde_json::from_slice(&payload).map_err(|_| JwsError::Malformed)
+    Members::from_json(&payload).ok_or(JwsError::Malformed)
 }
 
 fn signer<'k>(header: &str, typ: &str, keys: &'k KeyRing) -> Result<&'k VerifyingKey, JwsError> {
@@ -106,14 +95,12 @@ fn signer<'k>(header: &str, typ: &str, keys: &'k KeyRing) -> Result<&'k Verifyin
 
 fn why_unknown(header: &str, typ: &str) -> JwsError {
     let header = BASE64URL.decode(header).ok();
-    let Some(header) = header.and_then(|json| serde_json::from_slice::<Header>(&json).ok()) else {
-        return JwsError::Malformed;
-    };
-    if header.alg != "RS256" {
-        JwsError::WrongAlgorithm
-    } else if header.typ != typ {
-        JwsError::WrongType
-    } else {
-        JwsError::UnknownKey
+    let header = header.and_then(|json| Members::from_json(&json));
+    let said = |name| header.as_ref().and_then(|header| header.text(name));
+    match (said("alg"), said("typ"), said("kid")) {
+        (Some(alg), Some(_), Some(_)) if alg != ALGORITHM => JwsError::WrongAlgorithm,
+        (Some(_), Some(other), Some(_)) if other != typ => JwsError::WrongType,
+        (Some(_), Some(_), Some(_)) => JwsError::UnknownKey,
+        (_, _, _) => JwsError::Malformed,
     }
 }

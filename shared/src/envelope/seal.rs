@@ -2,17 +2,17 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::jws;
 use super::leaf::Leaf;
+use super::members::Members;
 use crate::ids::Digest32;
 use crate::merkle::{self, Hash, Tree, TreeError};
 use crate::time::UnixMillis;
 use crate::wire::SignedLeaf;
 
 pub(super) const ROOT_TYPE: &str = "cluster-batch+jws";
-const VERSION: u8 = 1;
+const VERSION: u64 = 1;
 
 /// Why leaves could not be signed.
 #[derive(Debug, thiserror::Error)]
@@ -26,11 +26,9 @@ pub enum SealError<E: std::error::Error + 'static> {
 }
 
 /// What the root signature says. Times are whole seconds around those of the leaves.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug)]
 pub(super) struct RootClaims {
-    v: u8,
-    #[serde(serialize_with = "hash_to_text", deserialize_with = "hash_from_text")]
+    v: u64,
     pub(super) root: Hash,
     pub(super) size: u32,
     iat: u64,
@@ -38,6 +36,28 @@ pub(super) struct RootClaims {
 }
 
 impl RootClaims {
+    /// Reads the claims: these members and no other.
+    pub(super) fn read(members: &Members) -> Option<Self> {
+        let root = BASE64URL.decode(members.text("root")?).ok()?;
+        let claims = Self {
+            v: members.number("v")?,
+            root: Hash(root.try_into().ok()?),
+            size: u32::try_from(members.number("size")?).ok()?,
+            iat: members.number("iat")?,
+            exp: members.number("exp")?,
+        };
+        (members.len() == 5).then_some(claims)
+    }
+
+    fn write(&self) -> Members {
+        Members::default()
+            .with_number("v", self.v)
+            .with_text("root", &BASE64URL.encode(self.root.0))
+            .with_number("size", self.size.into())
+            .with_number("iat", self.iat)
+            .with_number("exp", self.exp)
+    }
+
     pub(super) const fn covers(&self, from: UnixMillis, until: UnixMillis) -> bool {
         self.iat.saturating_mul(1000) <= from.0 && until.0 <= self.exp.saturating_mul(1000)
     }
@@ -45,18 +65,6 @@ impl RootClaims {
     pub(super) const fn is_known_version(&self) -> bool {
         self.v == VERSION
     }
-}
-
-fn hash_to_text<S: Serializer>(hash: &Hash, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&BASE64URL.encode(hash.0))
-}
-
-fn hash_from_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Hash, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let bytes = BASE64URL.decode(text).map_err(serde::de::Error::custom)?;
-    let bytes =
-        <[u8; 32]>::try_from(bytes).map_err(|_| serde::de::Error::custom("a root has 32 bytes"))?;
-    Ok(Hash(bytes))
 }
 
 /// Signs all `leaves` (1 to [`crate::limits::MAX_LEAVES_PER_TREE`]) with one signature; the results
@@ -85,7 +93,7 @@ pub fn seal<E: std::error::Error>(
             .max()
             .unwrap_or(0),
     };
-    let root = jws::sign(ROOT_TYPE, kid, &claims, sign).map_err(SealError::Sign)?;
+    let root = jws::sign(ROOT_TYPE, kid, &claims.write(), sign).map_err(SealError::Sign)?;
     Ok(encoded
         .into_iter()
         .zip(0_u32..)
