@@ -1,4 +1,5 @@
-// A job like any other: what could it reach here? Returns the names of what is not closed.
+// A job like any other: what could it reach here? Returns how many things it tried, and the names of
+// those that are not closed.
 const GONE = [
   'fetch', 'XMLHttpRequest', 'WebSocket', 'WebSocketStream', 'EventSource', 'WebTransport', 'RTCPeerConnection',
   'Worker', 'SharedWorker', 'importScripts', 'BroadcastChannel', 'postMessage', 'close', 'indexedDB', 'caches',
@@ -20,10 +21,10 @@ const throws = (action) => {
 };
 
 demand('navigator', Object.keys(navigator).join() === 'hardwareConcurrency');
-demand('object URLs', typeof URL.createObjectURL === 'undefined');
-demand('text timers', throws(() => setTimeout('0')) && throws(() => setInterval('0')));
+demand('object-URLs', typeof URL.createObjectURL === 'undefined');
+demand('text-timers', throws(() => setTimeout('0')) && throws(() => setInterval('0')));
 demand('webgl', typeof OffscreenCanvas === 'undefined' || new OffscreenCanvas(1, 1).getContext('webgl') === null);
 demand('origin', globalThis.origin === 'null');
-demand('strict mode', throws(() => arguments.callee));
+demand('sloppy-mode', throws(() => arguments.callee));
 demand('import', await import('data:text/javascript,0').then(() => false, () => true));
-return { open, probes: GONE.length + 7 };
+return [GONE.length + 7, ...open].join(' ');

@@ -463,31 +463,34 @@
       const line = stringify(decoded(linesBuffer, place * MAX_LINE, lineLengths[place]));
       room -= 2 * (utf8Bytes(line) + 1);
       if (room < 0) break;
-      text = text === '' ? line : line + ',' + text;
+      text = '\tl' + line + text;
       first -= 1;
     }
     return { __proto__: null, text, dropped: first, isCut: first > oldest };
   }
 
-  // What most outcomes do not have, as JSON; empty where this one has nothing of it either.
+  // What most outcomes do not have: fields of a letter and a JSON text, each after a tab.
   function details(result) {
     const { type, message, stack, note } = result;
     if (type === null && message === null && note === null && linesWritten === 0) return '';
     let room = job.budget - ENVELOPE_BYTES - utf8Bytes(result.value);
-    let text = '{';
-    if (type !== null) text += '"returnType":' + stringify(type) + ',';
+    let text = '';
+    if (type !== null) text += '\tt' + stringify(type);
     if (message !== null) {
       const messageJson = quoted(message, MAX_TEXT, room / 2);
-      const stackJson = stack === null ? 'null' : quoted(stack, MAX_TEXT, room / 4);
-      room -= utf8Bytes(messageJson) + utf8Bytes(stackJson);
-      text += '"error":{"message":' + messageJson + ',"stack":' + stackJson + '},';
+      room -= utf8Bytes(messageJson);
+      text += '\tm' + messageJson;
     }
+    if (stack !== null) {
+      const stackJson = quoted(stack, MAX_TEXT, room / 2);
+      room -= utf8Bytes(stackJson);
+      text += '\ts' + stackJson;
+    }
+    if (note !== null) text += '\tn' + quoted(note, MAX_LINE, MAX_TEXT);
     const lines = keptLines(room);
-    let notes = note === null ? '' : quoted(note, MAX_LINE, MAX_TEXT);
-    if (lines.isCut) {
-      notes += (notes === '' ? '' : ',') + '"Console lines were dropped so that the result fits."';
-    }
-    return text + '"notes":[' + notes + '],"logs":[' + lines.text + '],"droppedLogs":' + lines.dropped + '}';
+    if (lines.isCut) text += '\tn"Console lines were dropped so that the result fits."';
+    if (lines.dropped > 0) text += '\td' + lines.dropped;
+    return text + lines.text;
   }
 
   const FLUSH_MS = 10;
@@ -505,7 +508,7 @@
 
   // One line a shard: JSON text holds neither tabs nor line breaks.
   function reply(id, result, elapsedMs) {
-    replies += id + '\t' + result.status + '\t' + round(elapsedMs * 1000) + '\t' + result.value + '\t'
+    replies += id + '\t' + result.status + '\t' + round(elapsedMs * 1000) + '\t' + result.value
       + details(result) + '\n';
   }
 
@@ -596,24 +599,27 @@
   };
 
   async function probe() {
-    const answers = {};
+    let answers = '';
     for (const name of Object.keys(PROBES)) {
+      let answer = 'blocked';
       try {
-        answers[name] = await within(3000, PROBES[name]());
+        answer = await within(3000, PROBES[name]());
       } catch {
-        answers[name] = 'blocked';
+        // It is not even there.
       }
+      answers += '\t+' + name + ' ' + answer;
     }
     return answers;
   }
 
   // ---- Start -----------------------------------------------------------------------------------
 
-  function open(probes) {
-    const left = harden();
+  // Says that it takes work: a field for each global that is left (-) and each answer to a probe (+).
+  function open(answers) {
+    const left = harden().map((name) => '\t-' + name).join('');
     addListener(port, 'message', receive);
     startPort(port);
-    post(port, 'ready\t' + stringify({ left, probes }));
+    post(port, 'ready' + left + answers);
   }
 
   addEventListener('message', function init(event) {
@@ -621,6 +627,6 @@
     removeListener(G, 'message', init);
     [port] = eventPorts(event);
     if (eventData(event).isProbe) probe().then(open);
-    else open(null);
+    else open('');
   });
 })();

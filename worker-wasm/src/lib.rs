@@ -12,6 +12,7 @@ mod messages;
 mod page;
 mod runtime;
 mod slots;
+mod small_map;
 
 /// Draws the page and starts the runtime.
 #[cfg(target_family = "wasm")]

@@ -1,6 +1,7 @@
 //! What page and runtime say to one another inside a tab.
 //!
-//! Values cross as structured clones (`serde-wasm-bindgen`); a port, where one belongs to a message,
+//! Values cross as bytes in the codec of the socket, whose code is here anyway; one for JavaScript
+//! values would add a fifth to what a volunteer has to load. A port, where one belongs to a message,
 //! is transferred beside it.
 
 use serde::{Deserialize, Serialize};
@@ -118,4 +119,25 @@ pub(crate) enum LinkView {
     Left,
     /// The server does not want us back.
     Dismissed(ByeReason),
+}
+
+/// Messages as JavaScript values.
+#[cfg(target_family = "wasm")]
+pub(crate) mod crossing {
+    use js_sys::Uint8Array;
+    use serde::Serialize;
+    use serde::de::DeserializeOwned;
+    use shared::wire;
+    use wasm_bindgen::{JsCast, JsValue};
+
+    /// What to post.
+    pub(crate) fn to_value<T: Serialize>(message: &T) -> JsValue {
+        Uint8Array::from(wire::encode(message).as_slice()).into()
+    }
+
+    /// What was posted; `None` where it is no such message.
+    pub(crate) fn from_value<T: DeserializeOwned>(value: JsValue) -> Option<T> {
+        let bytes = value.dyn_into::<Uint8Array>().ok()?.to_vec();
+        wire::decode(&bytes, bytes.len()).ok()
+    }
 }

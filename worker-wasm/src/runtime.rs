@@ -5,6 +5,7 @@
 //! it exist in WASM only.
 
 mod heartbeat;
+mod json_text;
 mod pool;
 mod report;
 mod self_test;
@@ -13,9 +14,9 @@ mod work;
 #[cfg(target_family = "wasm")]
 mod contents;
 #[cfg(target_family = "wasm")]
-mod platform;
-#[cfg(target_family = "wasm")]
 mod driver;
+#[cfg(target_family = "wasm")]
+mod platform;
 #[cfg(target_family = "wasm")]
 mod sandbox;
 #[cfg(target_family = "wasm")]

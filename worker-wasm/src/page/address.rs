@@ -28,7 +28,11 @@ pub(super) fn below_base(document: &Document, path: &str) -> Option<Url> {
 /// Where the socket is.
 pub(super) fn socket_url(document: &Document) -> Option<String> {
     let url = below_base(document, "ws/worker")?;
-    let scheme = if url.protocol() == "https:" { "wss:" } else { "ws:" };
+    let scheme = if url.protocol() == "https:" {
+        "wss:"
+    } else {
+        "ws:"
+    };
     url.set_protocol(scheme);
     Some(url.href())
 }

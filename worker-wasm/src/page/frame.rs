@@ -36,7 +36,10 @@ impl SandboxFrame {
     }
 
     /// Puts a fresh frame in the place of the old one, and calls back with its control port.
-    pub(super) fn replace(&mut self, opened: impl Fn(MessagePort) + 'static) -> Result<(), JsValue> {
+    pub(super) fn replace(
+        &mut self,
+        opened: impl Fn(MessagePort) + 'static,
+    ) -> Result<(), JsValue> {
         self.remove();
         let element: HtmlIFrameElement = self.document.create_element("iframe")?.dyn_into()?;
         for (name, value) in [

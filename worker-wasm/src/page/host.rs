@@ -7,8 +7,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use js_sys::Array;
-use serde::Deserialize;
+use js_sys::{Array, Reflect};
 use shared::envelope::VerifyingKey;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
@@ -22,7 +21,7 @@ use super::keepsakes::Keepsakes;
 use super::shelf::StorageShelf;
 use super::state::{Event, Obstacle, State};
 use super::{address, device, invite};
-use crate::messages::{FromRuntime, JoinOrder, LinkView, ToRuntime};
+use crate::messages::{FromRuntime, JoinOrder, LinkView, ToRuntime, crossing};
 
 /// Time between two tries to ask the server for its key, in milliseconds.
 const RETRY_MS: i32 = 4_000;
@@ -46,12 +45,10 @@ enum Happening {
     LeavePressed,
 }
 
-/// The part of the server's public configuration that a worker needs.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PublicConfig {
-    job_signing_public_key_spki_b64: String,
-}
+/// The member of the server's public configuration that a worker needs.
+const SIGNING_KEY: &str = "jobSigningPublicKeySpkiB64";
+/// The member of an invitation that names the signing key, where it does.
+const KEY_ID: &str = "kid";
 
 /// Starts the page.
 pub(crate) fn start() {
@@ -155,10 +152,13 @@ impl Host {
 
     fn random16(&self) -> [u8; 16] {
         let mut bytes = [0; 16];
-        let crypto = self.window.crypto().expect("pages have random numbers");
+        let crypto = self
+            .window
+            .crypto()
+            .expect_throw("pages have random numbers");
         crypto
             .get_random_values_with_u8_array(&mut bytes)
-            .expect("sixteen bytes are within the browser's limit");
+            .expect_throw("sixteen bytes are within the browser's limit");
         bytes
     }
 
@@ -184,7 +184,7 @@ impl Host {
         let listener = clicked.as_ref().unchecked_ref();
         button
             .add_event_listener_with_callback("click", listener)
-            .expect("buttons can be clicked");
+            .expect_throw("buttons can be clicked");
         // It lives as long as the page.
         clicked.forget();
     }
@@ -198,7 +198,7 @@ impl Host {
         let worker = Worker::new_with_options(&url.href(), &options)?;
         let emit = Rc::clone(&self.emit);
         let said = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
-            if let Ok(message) = serde_wasm_bindgen::from_value(event.data()) {
+            if let Some(message) = crossing::from_value(event.data()) {
                 emit(Happening::Runtime(message));
             }
         });
@@ -280,8 +280,7 @@ impl Host {
             self.state.apply(Event::ServerUnreachable);
             return self.ask_later();
         };
-        let config = serde_json::from_str::<PublicConfig>(json).ok();
-        let key = config.map(|config| config.job_signing_public_key_spki_b64);
+        let key = text_in(json, SIGNING_KEY);
         let known = key
             .as_deref()
             .and_then(|key| VerifyingKey::from_spki_b64(key).ok());
@@ -297,8 +296,9 @@ impl Host {
     }
 
     fn invite_allows(&self, key: &VerifyingKey) -> bool {
-        let invite = self.keepsakes.invite();
-        invite.is_none_or(|invite| invite::allows_key(&invite, key.kid()))
+        let claims = self.keepsakes.invite().and_then(|it| invite::claims(&it));
+        let named = claims.and_then(|claims| text_in(&claims, KEY_ID));
+        named.is_none_or(|named| named == key.kid().to_string())
     }
 
     fn ask_later(&self) {
@@ -307,7 +307,7 @@ impl Host {
         let again = again.unchecked_ref();
         self.window
             .set_timeout_with_callback_and_timeout_and_arguments_0(again, RETRY_MS)
-            .expect("functions can be timed");
+            .expect_throw("functions can be timed");
     }
 
     fn ask_battery(&self) {
@@ -369,10 +369,15 @@ impl Host {
         let Some(runtime) = &self.runtime else {
             return;
         };
-        let message = serde_wasm_bindgen::to_value(message).expect("our messages can be cloned");
         let transfer: Array = ports.iter().collect();
         runtime
-            .post_message_with_transfer(&message, &transfer)
-            .expect("our messages can be cloned");
+            .post_message_with_transfer(&crossing::to_value(message), &transfer)
+            .expect_throw("our messages can be cloned");
     }
+}
+
+/// A member of a JSON object that is a text.
+fn text_in(json: &str, member: &str) -> Option<String> {
+    let object = js_sys::JSON::parse(json).ok()?;
+    Reflect::get(&object, &member.into()).ok()?.as_string()
 }

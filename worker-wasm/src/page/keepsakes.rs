@@ -45,7 +45,10 @@ impl<S: Shelf> Keepsakes<S> {
     /// The name to go by; made of `random` on a device that has none.
     pub(super) fn worker(&self, random: &[u8; 16]) -> WorkerId {
         let kept = [self.tab.get(WORKER), self.device.get(WORKER)];
-        let kept = kept.into_iter().flatten().find_map(|text| text.parse().ok());
+        let kept = kept
+            .into_iter()
+            .flatten()
+            .find_map(|text| text.parse().ok());
         kept.unwrap_or_else(|| {
             let fresh = fresh_name(random);
             self.device.set(WORKER, fresh.as_str());

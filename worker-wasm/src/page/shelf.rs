@@ -1,7 +1,6 @@
 //! Browser storage as a shelf. Where it is blocked or full, memory stands in for it.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 
 use wasm_bindgen::JsValue;
 use web_sys::Storage;
@@ -11,7 +10,7 @@ use super::keepsakes::Shelf;
 /// See the module.
 pub(super) struct StorageShelf {
     storage: Option<Storage>,
-    memory: RefCell<BTreeMap<String, String>>,
+    memory: RefCell<Vec<(String, String)>>,
 }
 
 impl StorageShelf {
@@ -26,14 +25,18 @@ impl StorageShelf {
 
 impl Shelf for StorageShelf {
     fn get(&self, key: &str) -> Option<String> {
-        let kept = self.memory.borrow().get(key).cloned();
+        let memory = self.memory.borrow();
+        let kept = memory.iter().find(|(known, _)| known == key);
+        let kept = kept.map(|(_, value)| value.clone());
         kept.or_else(|| self.storage.as_ref()?.get_item(key).ok()?)
     }
 
     fn set(&self, key: &str, value: &str) {
         let stored = self.storage.as_ref().map(|it| it.set_item(key, value));
         if !matches!(stored, Some(Ok(()))) {
-            self.memory.borrow_mut().insert(key.into(), value.into());
+            let mut memory = self.memory.borrow_mut();
+            memory.retain(|(known, _)| known != key);
+            memory.push((key.into(), value.into()));
         }
     }
 }

@@ -173,8 +173,15 @@ impl State {
             explanation,
             countdown: self.countdown(),
             self_test: self.self_test(),
-            fingerprint: self.fingerprint.as_deref().map_or_else(String::new, in_fours),
-            start_label: if self.is_returning { "Start again" } else { "Start" },
+            fingerprint: self
+                .fingerprint
+                .as_deref()
+                .map_or_else(String::new, in_fours),
+            start_label: if self.is_returning {
+                "Start again"
+            } else {
+                "Start"
+            },
             can_start: mode == Mode::Ready,
             is_consent_shown: matches!(mode, Mode::Preparing | Mode::Blocked | Mode::Ready),
             can_leave: !matches!(
@@ -185,7 +192,10 @@ impl State {
             running: count(|status| status.running.into()),
             waiting: count(|status| status.queued.into()),
             computing_time: texts::duration(status.map_or(0, |status| status.run_ms / 1000)),
-            device: self.worker.as_ref().map_or_else(String::new, ToString::to_string),
+            device: self
+                .worker
+                .as_ref()
+                .map_or_else(String::new, ToString::to_string),
             refusals: self.refusal_lines(),
         }
     }
@@ -234,7 +244,11 @@ impl State {
         if !self.is_started {
             let is_ready =
                 self.has_credential && self.fingerprint.is_some() && self.probes.is_some();
-            return if is_ready { Mode::Ready } else { Mode::Preparing };
+            return if is_ready {
+                Mode::Ready
+            } else {
+                Mode::Preparing
+            };
         }
         if self.is_leaving {
             return Mode::Left;
@@ -264,16 +278,24 @@ impl State {
             Mode::Preparing => ("One moment", "Checking this browser and the server.".into()),
             Mode::Blocked => (
                 "This will not work here",
-                self.obstacle.as_ref().map_or_else(String::new, texts::obstacle),
+                self.obstacle
+                    .as_ref()
+                    .map_or_else(String::new, texts::obstacle),
             ),
             Mode::Ready if self.is_returning => (
                 "Welcome back",
                 "Nothing runs until you press Start again.".into(),
             ),
-            Mode::Ready => ("Ready when you are", "Nothing runs until you press Start.".into()),
+            Mode::Ready => (
+                "Ready when you are",
+                "Nothing runs until you press Start.".into(),
+            ),
             Mode::Connecting => ("Connecting", "Joining the cluster.".into()),
             Mode::Checking => ("Verifying", "Asking the server for the exact time.".into()),
-            Mode::Idle => ("Waiting for work", "Connected. Work starts by itself.".into()),
+            Mode::Idle => (
+                "Waiting for work",
+                "Connected. Work starts by itself.".into(),
+            ),
             Mode::Running => (
                 "Computing",
                 "Every task is checked against its signature before it runs.".into(),
@@ -474,7 +496,10 @@ mod tests {
             (busy, "running"),
             (untimed, "checking"),
             (status(LinkView::Connecting), "reconnecting"),
-            (status(LinkView::Waiting { retry_in_ms: 10 }), "reconnecting"),
+            (
+                status(LinkView::Waiting { retry_in_ms: 10 }),
+                "reconnecting",
+            ),
             (status(LinkView::Left), "left"),
             (status(LinkView::Dismissed(expired)), "dismissed"),
         ] {
@@ -525,7 +550,10 @@ mod tests {
             }));
         }
         let lines = state.view().refusals;
-        assert_eq!(lines, ["2\u{d7} expired (why)", "1\u{d7} bad signature (why)"]);
+        assert_eq!(
+            lines,
+            ["2\u{d7} expired (why)", "1\u{d7} bad signature (why)"]
+        );
     }
 
     #[test]

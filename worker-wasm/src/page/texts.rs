@@ -7,9 +7,11 @@ use super::state::Obstacle;
 /// Why this page cannot offer to start, and what a person can do about it.
 pub(super) fn obstacle(obstacle: &Obstacle) -> String {
     match obstacle {
-        Obstacle::NoInvite => "This page needs an invitation. Open the link, or scan the code, that you \
+        Obstacle::NoInvite => {
+            "This page needs an invitation. Open the link, or scan the code, that you \
                                were given."
-            .into(),
+                .into()
+        }
         Obstacle::OldBrowser(missing) => [
             "This browser is too old: it lacks ",
             missing,
@@ -70,7 +72,9 @@ pub(super) const fn refusal(reason: RefusalReason) -> &'static str {
 pub(super) fn dismissal(reason: &ByeReason) -> &'static str {
     match reason {
         ByeReason::Unauthorized(why) => unauthorized(why),
-        ByeReason::SessionUnknown => "The server does not know this device any more. Ask for a new link.",
+        ByeReason::SessionUnknown => {
+            "The server does not know this device any more. Ask for a new link."
+        }
         ByeReason::ForeignWorkerId => "Another device uses this device's name. Reload the page.",
         ByeReason::ProtocolViolation | ByeReason::UnsupportedVersion => {
             "This page and the server do not understand each other. Reload the page."
@@ -120,7 +124,11 @@ pub(super) fn grouped(number: u64) -> String {
 
 fn two_digits(number: u64) -> String {
     let text = number.to_string();
-    if number < 10 { ["0", &text].concat() } else { text }
+    if number < 10 {
+        ["0", &text].concat()
+    } else {
+        text
+    }
 }
 
 #[cfg(test)]
@@ -143,7 +151,12 @@ mod tests {
 
     #[test]
     fn every_reason_of_an_invite_has_its_own_sentence() {
-        let reasons = ["expired_token", "stale_token", "no_active_invite", "invalid_signature"];
+        let reasons = [
+            "expired_token",
+            "stale_token",
+            "no_active_invite",
+            "invalid_signature",
+        ];
         let sentences: std::collections::BTreeSet<_> = reasons.map(unauthorized).into();
         assert_eq!(sentences.len(), reasons.len());
     }

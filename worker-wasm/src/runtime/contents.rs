@@ -17,7 +17,10 @@ pub(super) fn fetch(
     hash: Digest32,
     emit: &Emit,
 ) {
-    let request = request(&[url, &hash.to_string()].concat(), token.unwrap_or_default());
+    let request = request(
+        &[url, &hash.to_string()].concat(),
+        token.unwrap_or_default(),
+    );
     let scope = scope.clone();
     let emit = Rc::clone(emit);
     spawn_local(async move {

@@ -24,7 +24,9 @@ use super::sandbox::{Sandbox, SandboxEvent};
 use super::self_test::{SelfTest, Step};
 use super::socket::{Socket, SocketEvent};
 use super::work::Work;
-use crate::messages::{FromRuntime, JoinOrder, LinkView, RuntimeStatus, SelfTestOutcome, ToRuntime};
+use crate::messages::{
+    FromRuntime, JoinOrder, LinkView, RuntimeStatus, SelfTestOutcome, ToRuntime, crossing,
+};
 use crate::slots::slots_of;
 
 /// The executor of the self-test; the pool's own count from 1.
@@ -46,7 +48,10 @@ pub(super) enum Event {
     Page(ToRuntime, Option<MessagePort>),
     Socket(SocketEvent),
     Sandbox(SandboxEvent),
-    Fetched { hash: Digest32, text: Option<String> },
+    Fetched {
+        hash: Digest32,
+        text: Option<String>,
+    },
     Timer,
 }
 
@@ -70,7 +75,7 @@ fn listen_to_page(platform: &Platform, emit: &Emit) {
     let emit = Rc::clone(emit);
     let listener = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
         let port = event.ports().get(0).dyn_into().ok();
-        if let Ok(message) = serde_wasm_bindgen::from_value(event.data()) {
+        if let Some(message) = crossing::from_value(event.data()) {
             emit(Event::Page(message, port));
         }
     });
@@ -462,11 +467,10 @@ impl Runtime {
     }
 
     fn tell(&self, message: &FromRuntime) {
-        let message = serde_wasm_bindgen::to_value(message).expect("our messages can be cloned");
         self.platform
             .scope()
-            .post_message(&message)
-            .expect("our messages can be cloned");
+            .post_message(&crossing::to_value(message))
+            .expect_throw("our messages can be cloned");
     }
 }
 

@@ -21,8 +21,8 @@ impl Platform {
     pub(super) fn new() -> Self {
         let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
         Self {
-            performance: scope.performance().expect("workers have a clock"),
-            crypto: scope.crypto().expect("workers have random numbers"),
+            performance: scope.performance().expect_throw("workers have a clock"),
+            crypto: scope.crypto().expect_throw("workers have random numbers"),
             scope,
         }
     }
@@ -44,7 +44,7 @@ impl Platform {
         let mut bytes = [0; 16];
         self.crypto
             .get_random_values_with_u8_array(&mut bytes)
-            .expect("sixteen bytes are within the browser's limit");
+            .expect_throw("sixteen bytes are within the browser's limit");
         bytes
     }
 }
@@ -87,7 +87,7 @@ impl Timer {
         let handle = self
             .scope
             .set_timeout_with_callback_and_timeout_and_arguments_0(callback, delay as i32)
-            .expect("functions can be timed");
+            .expect_throw("functions can be timed");
         self.pending = Some((handle, at));
     }
 }

@@ -12,7 +12,7 @@ mod executor;
 mod pace;
 mod recent;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use shared::ids::{AttemptId, JobId};
@@ -21,10 +21,10 @@ use shared::wire::{ErrorText, ResultDetails, ResultStatus, ShardResult};
 
 use executor::{Executor, Overdue, Unreported};
 use pace::Pace;
-use recent::Recent;
 
 use super::report::{ReadyReport, Report};
 use super::work::{Load, Work};
+use crate::small_map::SmallMap;
 
 /// A terminated busy loop spins on for this long in Chromium, in milliseconds.
 const SPIN_AFTER_KILL_MS: u64 = 2_000;
@@ -40,7 +40,7 @@ const MAX_FAILED_STARTS: u32 = 3;
 const MAX_ROWS: u64 = 50_000;
 
 /// Names an executor towards the frame. Never used twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ExecutorId(pub(crate) u32);
 
 /// What is to be done.
@@ -85,13 +85,13 @@ enum Failure<'a> {
 pub(crate) struct Pool {
     slots: usize,
     frame: Frame,
-    executors: BTreeMap<ExecutorId, Executor>,
+    executors: SmallMap<ExecutorId, Executor>,
     next_id: u32,
     /// Until when terminated executors may still burn a processor.
     spinning: Vec<Millis>,
     failed_starts: u32,
-    paces: Recent<Pace>,
-    deaths: Recent<u32>,
+    paces: SmallMap<JobId, Pace>,
+    deaths: SmallMap<JobId, u32>,
     commands: VecDeque<Command>,
 }
 
@@ -108,12 +108,12 @@ impl Pool {
         Self {
             slots: usize::from(slots),
             frame: Frame::Closed,
-            executors: BTreeMap::new(),
+            executors: SmallMap::default(),
             next_id: 1,
             spinning: Vec::new(),
             failed_starts: 0,
-            paces: Recent::default(),
-            deaths: Recent::default(),
+            paces: SmallMap::default(),
+            deaths: SmallMap::default(),
             commands: VecDeque::new(),
         }
     }
@@ -176,7 +176,7 @@ impl Pool {
             Some(Place::Existing(id)) => id,
             Some(Place::New) | None => self.spawn(now),
         };
-        let executor = self.executors.get_mut(&id).expect("chosen or just made");
+        let executor = self.executors.get_mut(id).expect("chosen or just made");
         for (load, rows) in executor.give(now, work) {
             self.commands.push_back(Command::Post {
                 executor: id,
@@ -193,12 +193,12 @@ impl Pool {
         match report {
             Report::Ready(ready) => self.ready(now, id, &ready),
             Report::Outcomes(outcomes) => {
-                let Some(executor) = self.executors.get_mut(&id) else {
+                let Some(executor) = self.executors.get_mut(id) else {
                     return;
                 };
                 let reported = executor.take_outcomes(now, outcomes);
                 if let Some((job, per_shard_us)) = reported.pace {
-                    self.paces.entry(job).observe(per_shard_us);
+                    recent::entry(&mut self.paces, job).observe(per_shard_us);
                 }
                 let is_worn = executor.rows_sent() >= MAX_ROWS && !executor.is_busy();
                 if !reported.results.is_empty() {
@@ -236,9 +236,9 @@ impl Pool {
     /// Forgets attempts, and stops them where nothing else runs beside them.
     pub(crate) fn stop(&mut self, now: Millis, attempts: &[AttemptId]) {
         let mut idle_work = Vec::new();
-        for (id, executor) in &mut self.executors {
+        for (id, executor) in self.executors.iter_mut() {
             if executor.forget(attempts) && executor.is_running_unwanted() {
-                idle_work.push(*id);
+                idle_work.push(id);
             }
         }
         for id in idle_work {
@@ -286,7 +286,7 @@ impl Pool {
     }
 
     fn ready(&mut self, now: Millis, id: ExecutorId, report: &ReadyReport) {
-        let Some(executor) = self.executors.get_mut(&id) else {
+        let Some(executor) = self.executors.get_mut(id) else {
             return;
         };
         if !report.left.is_empty() {
@@ -329,7 +329,7 @@ impl Pool {
                 .executors
                 .iter()
                 .find(|(_, it)| !it.is_busy() && wanted(it));
-            found.map(|(id, _)| Place::Existing(*id))
+            found.map(|(id, _)| Place::Existing(id))
         };
         find(&|it| it.job() == Some(job))
             .or_else(|| find(&|it| it.job().is_none()))
@@ -343,15 +343,18 @@ impl Pool {
             .iter()
             .filter(|(_, it)| it.is_busy() && it.job() == Some(job) && it.outstanding() <= ahead)
             .min_by_key(|(_, it)| it.outstanding())
-            .map(|(id, _)| *id)
+            .map(|(id, _)| id)
     }
 
     fn busy_jobs(&self) -> Vec<JobId> {
         let busy = self.executors.values().filter(|it| it.is_busy());
-        let mut jobs: Vec<JobId> = busy.filter_map(Executor::job).collect();
-        jobs.sort_unstable();
-        jobs.dedup();
-        jobs
+        busy.filter_map(Executor::job)
+            .fold(Vec::new(), |mut jobs, job| {
+                if !jobs.contains(&job) {
+                    jobs.push(job);
+                }
+                jobs
+            })
     }
 
     fn spawn(&mut self, now: Millis) -> ExecutorId {
@@ -374,14 +377,14 @@ impl Pool {
     fn trim_idle(&mut self) {
         let warm = self.executors.values().filter(|it| it.job().is_some());
         let surplus = warm.count().saturating_sub(self.slots);
-        let mut idle: Vec<(Millis, ExecutorId)> = self
-            .executors
-            .iter()
-            .filter_map(|(id, it)| it.idle_since().map(|since| (since, *id)))
-            .collect();
-        idle.sort_unstable();
-        for (_, id) in idle.into_iter().take(surplus) {
-            self.remove(id);
+        for _ in 0..surplus {
+            let idle = self.executors.iter();
+            let oldest = idle
+                .filter_map(|(id, it)| it.idle_since().map(|since| (since, id)))
+                .min_by_key(|(since, _)| *since);
+            if let Some((_, id)) = oldest {
+                self.remove(id);
+            }
         }
     }
 
@@ -391,7 +394,7 @@ impl Pool {
                 .is_some_and(|since| now.since(since) >= KEEP_IDLE_MS)
         };
         let old = self.executors.iter().filter(|(_, it)| is_old(it));
-        let old: Vec<ExecutorId> = old.map(|(id, _)| *id).collect();
+        let old: Vec<ExecutorId> = old.map(|(id, _)| id).collect();
         for id in old {
             self.remove(id);
         }
@@ -410,7 +413,7 @@ impl Pool {
         let checked = self.executors.iter_mut();
         checked
             .filter_map(|(id, it)| match it.check_deadline(now) {
-                Overdue::Yes => Some(*id),
+                Overdue::Yes => Some(id),
                 Overdue::No => None,
             })
             .collect()
@@ -430,7 +433,7 @@ impl Pool {
     }
 
     fn remove(&mut self, id: ExecutorId) -> Option<Executor> {
-        let executor = self.executors.remove(&id)?;
+        let executor = self.executors.remove(id)?;
         self.commands.push_back(Command::Kill(id));
         Some(executor)
     }
@@ -464,7 +467,7 @@ impl Pool {
     }
 
     fn note_death(&mut self, job: JobId) {
-        let deaths = self.deaths.entry(job);
+        let deaths = recent::entry(&mut self.deaths, job);
         *deaths += 1;
         if *deaths == MAX_DEATHS {
             self.commands.push_back(Command::RefuseJob(job));

@@ -3,11 +3,12 @@
 //! Lives here: the text format of `trampoline.js` and its bounds. Not here: whether the row that a
 //! line names is pending (`pool`).
 
-use serde::Deserialize;
 use shared::limits::{MAX_ERROR_CHARS, MAX_LOG_LINE_CHARS, MAX_LOG_LINES, MAX_RESULT_DEPTH};
 use shared::wire::{ErrorText, ResultDetails, ResultStatus, ShardResult};
 
-const READY: &str = "ready\t";
+use super::json_text::unquoted;
+
+const READY: &str = "ready";
 /// Sentences about truncation in one result at most.
 const MAX_NOTES: usize = 4;
 /// Longest run time that is believed, in microseconds: a year.
@@ -23,13 +24,12 @@ pub(crate) enum Report {
 }
 
 /// What an executor found when it started.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ReadyReport {
     /// Globals that should be gone and are not.
     pub(crate) left: Vec<String>,
-    /// Name and answer of each probe, where it was asked to probe.
-    pub(crate) probes: Option<std::collections::BTreeMap<String, String>>,
+    /// Name and answer of each probe; none where it was not asked to probe.
+    pub(crate) probes: Vec<(String, String)>,
 }
 
 /// The outcome of one row.
@@ -44,36 +44,30 @@ pub(crate) struct Outcome {
 #[error("the executor sent a malformed report")]
 pub(crate) struct Malformed;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Details {
-    return_type: Option<String>,
-    error: Option<ErrorDetails>,
-    #[serde(default)]
-    notes: Vec<String>,
-    #[serde(default)]
-    logs: Vec<String>,
-    #[serde(default)]
-    dropped_logs: u32,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ErrorDetails {
-    message: String,
-    stack: Option<String>,
-}
-
 /// Reads a message. A value may have `max_value_bytes`.
 pub(crate) fn parse(text: &str, max_value_bytes: usize) -> Result<Report, Malformed> {
-    if let Some(json) = text.strip_prefix(READY) {
-        let report = serde_json::from_str(json).map_err(|_| Malformed)?;
-        return Ok(Report::Ready(report));
+    let report = match text.strip_prefix(READY) {
+        Some(fields) => parse_ready(fields).map(Report::Ready),
+        None => text
+            .split_terminator('\n')
+            .map(|line| parse_line(line, max_value_bytes))
+            .collect::<Option<_>>()
+            .map(Report::Outcomes),
+    };
+    report.ok_or(Malformed)
+}
+
+fn parse_ready(fields: &str) -> Option<ReadyReport> {
+    let mut report = ReadyReport::default();
+    for field in fields.split('\t').skip(1) {
+        if let Some(name) = field.strip_prefix('-') {
+            report.left.push(name.into());
+        } else {
+            let (name, answer) = field.strip_prefix('+')?.split_once(' ')?;
+            report.probes.push((name.into(), answer.into()));
+        }
     }
-    text.split_terminator('\n')
-        .map(|line| parse_line(line, max_value_bytes).ok_or(Malformed))
-        .collect::<Result<_, _>>()
-        .map(Report::Outcomes)
+    Some(report)
 }
 
 fn parse_line(line: &str, max_value_bytes: usize) -> Option<Outcome> {
@@ -86,10 +80,12 @@ fn parse_line(line: &str, max_value_bytes: usize) -> Option<Outcome> {
     };
     let duration_us: u64 = fields.next()?.parse().ok()?;
     let value = Some(fields.next()?).filter(|value| !value.is_empty());
-    let details = fields.next()?;
-    if fields.next().is_some() || value.is_some_and(|value| !is_acceptable(value, max_value_bytes))
-    {
+    if value.is_some_and(|value| !is_acceptable(value, max_value_bytes)) {
         return None;
+    }
+    let mut details = None;
+    for field in fields {
+        add_detail(details.get_or_insert_default(), field)?;
     }
     Some(Outcome {
         id,
@@ -97,7 +93,7 @@ fn parse_line(line: &str, max_value_bytes: usize) -> Option<Outcome> {
             status,
             duration_us: duration_us.min(MAX_DURATION_US),
             value: value.map(str::to_owned),
-            details: parse_details(details)?,
+            details: details.map(Box::new),
         },
     })
 }
@@ -126,42 +122,38 @@ fn depth_of(json: &str) -> usize {
     deepest
 }
 
-/// `Some(None)` for none, `None` for malformed ones.
-#[expect(
-    clippy::option_option,
-    reason = "absent and malformed are different, and private here"
-)]
-fn parse_details(json: &str) -> Option<Option<Box<ResultDetails>>> {
-    if json.is_empty() {
-        return Some(None);
+/// A letter and a JSON text, or a number. `None` for anything else.
+fn add_detail(details: &mut ResultDetails, field: &str) -> Option<()> {
+    let (letter, json) = field.split_at_checked(1)?;
+    if letter == "d" {
+        details.dropped_logs = json.parse().ok()?;
+        return Some(());
     }
-    let details: Details = serde_json::from_str(json).ok()?;
-    let mut logs = details.logs;
-    logs.truncate(MAX_LOG_LINES);
-    logs.iter_mut()
-        .for_each(|line| cut(line, MAX_LOG_LINE_CHARS));
-    let mut notes = details.notes;
-    notes.truncate(MAX_NOTES);
-    Some(Some(Box::new(ResultDetails {
-        return_type: details.return_type,
-        error: details.error.map(|error| ErrorText {
-            message: cut_to(error.message, MAX_ERROR_CHARS),
-            stack: error.stack.map(|stack| cut_to(stack, MAX_ERROR_CHARS)),
-        }),
-        notes,
-        logs,
-        dropped_logs: details.dropped_logs,
-    })))
+    let text = unquoted(json)?;
+    match letter {
+        "t" => details.return_type = Some(text),
+        "m" => error_of(details).message = cut(text, MAX_ERROR_CHARS),
+        "s" => error_of(details).stack = Some(cut(text, MAX_ERROR_CHARS)),
+        "n" if details.notes.len() < MAX_NOTES => details.notes.push(text),
+        "l" if details.logs.len() < MAX_LOG_LINES => {
+            details.logs.push(cut(text, MAX_LOG_LINE_CHARS));
+        }
+        _ => return None,
+    }
+    Some(())
 }
 
-fn cut(text: &mut String, max_chars: usize) {
+fn error_of(details: &mut ResultDetails) -> &mut ErrorText {
+    details.error.get_or_insert_with(|| ErrorText {
+        message: String::new(),
+        stack: None,
+    })
+}
+
+fn cut(mut text: String, max_chars: usize) -> String {
     if let Some((end, _)) = text.char_indices().nth(max_chars) {
         text.truncate(end);
     }
-}
-
-fn cut_to(mut text: String, max_chars: usize) -> String {
-    cut(&mut text, max_chars);
     text
 }
 
@@ -178,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_plain_result_has_no_details() {
-        let all = outcomes("7\t0\t1500\t{\"hits\":1}\t\n8\t0\t0\t\t\n");
+        let all = outcomes("7\t0\t1500\t{\"hits\":1}\n8\t0\t0\t\n");
         assert_eq!(all[0].id, 7);
         assert_eq!(all[0].result.value.as_deref(), Some("{\"hits\":1}"));
         assert_eq!(all[0].result.duration_us, 1500);
@@ -188,12 +180,12 @@ mod tests {
 
     #[test]
     fn details_are_read_and_cut() {
-        let json = format!(
-            r#"{{"returnType":"undefined","error":{{"message":"{}","stack":null}},"notes":["n"],"logs":["[log] ä","{}"],"droppedLogs":3}}"#,
+        let fields = format!(
+            "\tt\"undefined\"\tm\"{}\"\tl\"[log] \\n\u{e4}\"\tl\"{}\"\td3",
             "m".repeat(MAX_ERROR_CHARS + 1),
-            "ä".repeat(MAX_LOG_LINE_CHARS + 1),
+            "\u{e4}".repeat(MAX_LOG_LINE_CHARS + 1),
         );
-        let all = outcomes(&format!("1\t1\t0\t\t{json}\n"));
+        let all = outcomes(&format!("1\t1\t0\t{fields}\n"));
         let details = all[0].result.details.as_ref().unwrap();
         assert_eq!(all[0].result.status, ResultStatus::Threw);
         assert_eq!(details.return_type.as_deref(), Some("undefined"));
@@ -201,34 +193,40 @@ mod tests {
             details.error.as_ref().unwrap().message.len(),
             MAX_ERROR_CHARS
         );
+        assert_eq!(details.logs[0], "[log] \n\u{e4}");
         assert_eq!(details.logs[1].chars().count(), MAX_LOG_LINE_CHARS);
         assert_eq!(details.dropped_logs, 3);
     }
 
     #[test]
     fn ready_reports_are_read() {
-        let text = "ready\t{\"left\":[\"fetch\"],\"probes\":{\"import\":\"open\"}}";
+        let text = "ready\t-fetch\t+import open\t+xhr no answer";
         let Ok(Report::Ready(report)) = parse(text, 0) else {
             panic!("not ready");
         };
         assert_eq!(report.left, ["fetch"]);
-        assert_eq!(report.probes.unwrap()["import"], "open");
+        assert_eq!(report.probes[1], ("xhr".into(), "no answer".into()));
     }
 
     #[test]
     fn what_no_executor_of_ours_sends_is_malformed() {
-        let deep = format!("1\t0\t0\t{}{}\t\n", "[".repeat(129), "]".repeat(129));
-        let long = format!("1\t0\t0\t\"{}\"\t\n", "x".repeat(1000));
+        let deep = format!("1\t0\t0\t{}{}\n", "[".repeat(129), "]".repeat(129));
+        let long = format!("1\t0\t0\t\"{}\"\n", "x".repeat(1000));
+        let chatty = format!("1\t0\t0\t1{}\n", "\tl\"x\"".repeat(MAX_LOG_LINES + 1));
         for text in [
-            "1\t0\t0\t1\n",
-            "1\t0\t0\t1\t\t\n",
-            "1\t2\t0\t1\t\n",
-            "-1\t0\t0\t1\t\n",
-            "1\t0\t-5\t1\t\n",
-            "1\t0\t0\t1\t{\n",
-            "1\t0\t0\t1\t{\"returnType\":5}\n",
+            "1\t0\t0\n",
+            "1\t0\t0\t1\t\n",
+            "1\t2\t0\t1\n",
+            "-1\t0\t0\t1\n",
+            "1\t0\t-5\t1\n",
+            "1\t0\t0\t1\tt\n",
+            "1\t0\t0\t1\tx\"y\"\n",
+            "1\t0\t0\t1\td-1\n",
+            "1\t0\t0\t1\t\u{e4}\"y\"\n",
             "\n",
-            "ready\t{}",
+            "ready\tfetch",
+            "ready\t+fetch",
+            &chatty,
             &deep,
             &long,
         ] {
@@ -238,7 +236,7 @@ mod tests {
 
     #[test]
     fn brackets_in_strings_are_not_nesting() {
-        let text = format!("1\t0\t0\t\"\\\"{}\"\t\n", "[".repeat(200));
+        let text = format!("1\t0\t0\t\"\\\"{}\"\n", "[".repeat(200));
         assert_eq!(outcomes(&text).len(), 1);
     }
 }

@@ -3,7 +3,6 @@
 //! Lives here: what crosses the ports. What comes from an executor is a text or it is nothing; it is
 //! read elsewhere (`report`).
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use js_sys::{Array, Float64Array, Object, Reflect};
@@ -13,6 +12,7 @@ use web_sys::{MessageChannel, MessageEvent, MessagePort};
 use super::driver::{Emit, Event};
 use super::pool::ExecutorId;
 use super::work::{COLUMNS, Load};
+use crate::small_map::SmallMap;
 
 /// What comes out of the sandbox.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl Drop for Ear {
 pub(super) struct Sandbox {
     emit: Emit,
     control: Option<Ear>,
-    executors: BTreeMap<ExecutorId, Ear>,
+    executors: SmallMap<ExecutorId, Ear>,
 }
 
 impl Sandbox {
@@ -67,7 +67,7 @@ impl Sandbox {
         Self {
             emit: Rc::clone(emit),
             control: None,
-            executors: BTreeMap::new(),
+            executors: SmallMap::default(),
         }
     }
 
@@ -90,7 +90,7 @@ impl Sandbox {
 
     /// Lets the frame start an executor.
     pub(super) fn spawn(&mut self, id: ExecutorId, is_probe: bool) {
-        let channel = MessageChannel::new().expect("workers have message channels");
+        let channel = MessageChannel::new().expect_throw("workers have message channels");
         let emit = Rc::clone(&self.emit);
         let ear = Ear::on(channel.port1(), move |event| {
             let text = event.data().as_string();
@@ -109,11 +109,8 @@ impl Sandbox {
 
     /// Lets the frame terminate an executor; nothing is heard of it any more.
     pub(super) fn kill(&mut self, id: ExecutorId) {
-        self.executors.remove(&id);
-        self.command(
-            &record([("type", "kill".into()), ("id", id.0.into())]),
-            &[],
-        );
+        self.executors.remove(id);
+        self.command(&record([("type", "kill".into()), ("id", id.0.into())]), &[]);
     }
 
     /// Asks the frame whether it is alive.
@@ -123,7 +120,7 @@ impl Sandbox {
 
     /// Sends rows to an executor, before them what they share.
     pub(super) fn post(&self, id: ExecutorId, load: Option<&Load>, rows: &[f64]) {
-        let Some(executor) = self.executors.get(&id) else {
+        let Some(executor) = self.executors.get(id) else {
             return;
         };
         let message = record([
@@ -134,7 +131,7 @@ impl Sandbox {
         executor
             .port
             .post_message(&message)
-            .expect("texts and numbers can be cloned");
+            .expect_throw("texts and numbers can be cloned");
     }
 
     fn command(&self, command: &JsValue, ports: &[MessagePort]) {
@@ -145,7 +142,7 @@ impl Sandbox {
         control
             .port
             .post_message_with_transferable(command, &transfer)
-            .expect("commands can be cloned, and their ports are fresh");
+            .expect_throw("commands can be cloned, and their ports are fresh");
     }
 }
 
@@ -173,7 +170,10 @@ fn load_record(load: &Load) -> JsValue {
     record([
         ("code", (*load.code).into()),
         ("args", (*load.args).into()),
-        ("parentJobId", parent_job_id.map_or(JsValue::NULL, Into::into)),
+        (
+            "parentJobId",
+            parent_job_id.map_or(JsValue::NULL, Into::into),
+        ),
         ("totalShards", (load.total_shards as f64).into()),
         ("totalUnits", (load.total_units as f64).into()),
         ("seed", (load.seed as f64).into()),
@@ -185,7 +185,7 @@ fn load_record(load: &Load) -> JsValue {
 fn record<const N: usize>(members: [(&str, JsValue); N]) -> JsValue {
     let record = Object::new();
     for (name, value) in members {
-        Reflect::set(&record, &name.into(), &value).expect("a fresh object takes any member");
+        Reflect::set(&record, &name.into(), &value).expect_throw("a fresh object takes any member");
     }
     record.into()
 }

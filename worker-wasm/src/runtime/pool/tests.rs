@@ -381,7 +381,7 @@ fn an_executor_that_could_not_be_sealed_gets_no_work() {
     let mut tab = Tab::new(1);
     let open = ReadyReport {
         left: vec!["fetch".into()],
-        probes: None,
+        probes: Vec::new(),
     };
     tab.pool
         .reported(Millis(0), ExecutorId(1), Report::Ready(open));
