@@ -28,7 +28,8 @@ use shared::ids::{Digest32, JobId, Nonce, SessionId, ShardIndex};
 use shared::plan::{Plan, RandomMode};
 use shared::time::UnixMillis;
 use shared::wire::{
-    self, Assign, Hello, ProtocolVersion, SignedLeaf, ToServer, ToWorker, Welcome, WorkerLimits,
+    self, Assign, AttemptRange, Disposed, Disposition, Hello, ProtocolVersion, ResultBatch,
+    SignedLeaf, ToServer, ToWorker, Welcome, WorkerLimits,
 };
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -141,13 +142,24 @@ impl HostileServer {
     }
 }
 
+/// What an assignment runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Script<'a> {
+    pub(crate) code: &'a str,
+    /// JSON text.
+    pub(crate) args: &'a str,
+    pub(crate) plan: Plan,
+    pub(crate) shards: &'a [u64],
+    pub(crate) timeout_ms: u64,
+}
+
 /// A connected worker tab, as its server sees it.
 pub(crate) struct Tab<'s> {
     server: &'s HostileServer,
     socket: WebSocket,
     pub(crate) hello: Hello,
     session: SessionId,
-    nonces: u8,
+    nonces: u32,
 }
 
 impl Tab<'_> {
@@ -173,31 +185,54 @@ impl Tab<'_> {
         self.send(&ToWorker::Time(Box::new(signed))).await
     }
 
-    /// An assignment that an honest server would make: one single run of `code`, valid for two
-    /// minutes from this moment.
+    /// An assignment that an honest server would make: one single run of `code` with null as args,
+    /// valid for two minutes from this moment.
     pub(crate) fn honest_leaf(&mut self, code: &str) -> AssignLeaf {
-        self.nonces += 1;
-        let task = RunJsTask {
-            code: Digest32::of(code.as_bytes()),
-            args: Digest32::of(b"null"),
+        self.leaf_of(&Script {
+            code,
+            args: "null",
             plan: Plan::Single,
+            shards: &[0],
             timeout_ms: 10_000,
+        })
+    }
+
+    /// As [`Tab::honest_leaf`], of any script.
+    pub(crate) fn leaf_of(&mut self, script: &Script<'_>) -> AssignLeaf {
+        self.nonces += 1;
+        let mut nonce = [0; 16];
+        nonce[..4].copy_from_slice(&self.nonces.to_le_bytes());
+        let task = RunJsTask {
+            code: Digest32::of(script.code.as_bytes()),
+            args: Digest32::of(script.args.as_bytes()),
+            plan: script.plan,
+            timeout_ms: script.timeout_ms,
             seed: 1,
             random: RandomMode::Seeded,
         };
+        let shards = script.shards.iter().map(|shard| (ShardIndex(*shard), 1));
         AssignLeaf {
             version: ProtocolVersion::V1,
             worker: self.hello.worker.clone(),
             session: self.session,
-            nonce: Nonce::from_bytes([self.nonces; 16]),
+            nonce: Nonce::from_bytes(nonce),
             issued_at: now(),
             expires_at: UnixMillis(now().0 + 120_000),
             jobs: vec![LeafJob {
-                job: JobId::from_random([self.nonces; 16]),
+                job: JobId::from_random(nonce),
                 task: Task::RunJs(task),
-                shards: vec![(ShardIndex(0), 1)],
+                shards: shards.collect(),
             }],
         }
+    }
+
+    /// Signs and sends an assignment of `script`; returns its nonce.
+    pub(crate) async fn run(&mut self, script: &Script<'_>) -> Result<Nonce> {
+        let leaf = self.leaf_of(script);
+        let nonce = leaf.nonce;
+        let signed = self.sealed(Leaf::Assign(leaf));
+        self.assign(&signed, &[script.code, script.args]).await?;
+        Ok(nonce)
     }
 
     /// Signed with the key that the tab knows.
@@ -212,13 +247,26 @@ impl Tab<'_> {
         self.server.other_key.seal(leaf, kid)
     }
 
-    /// Sends an assignment whose code is `code`.
-    pub(crate) async fn assign(&mut self, signed: &SignedLeaf, code: &str) -> Result<()> {
+    /// Sends an assignment, and contents with it.
+    pub(crate) async fn assign(&mut self, signed: &SignedLeaf, contents: &[&str]) -> Result<()> {
         let assign = Assign {
             signed: signed.clone(),
-            contents: vec![code.to_owned(), "null".to_owned()],
+            contents: contents.iter().map(|text| (*text).to_owned()).collect(),
         };
         self.send(&ToWorker::Assign(Box::new(assign))).await
+    }
+
+    /// Tells the tab to forget these results.
+    pub(crate) async fn dispose(&mut self, batch: &ResultBatch) -> Result<()> {
+        let disposed = batch.rows.iter().map(|row| Disposed {
+            range: AttemptRange {
+                nonce: batch.nonce,
+                first: row.index,
+                count: 1,
+            },
+            disposition: Disposition::Durable,
+        });
+        self.send(&ToWorker::Disposed(disposed.collect())).await
     }
 
     async fn send(&mut self, message: &ToWorker) -> Result<()> {

@@ -5,7 +5,9 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of tests, too")]
 
 mod bad_jobs;
+mod battery;
 mod browser;
+mod canary;
 mod cluster;
 mod command_line;
 mod hostile_server;

@@ -31,7 +31,7 @@ async fn assignments_that_do_not_hold_are_refused_shown_reported_and_not_run() -
     assert_eq!(run(&mut tab, &replayed).await?, "\"it ran\"");
 
     for (reason, words, signed) in lies(&mut tab, replayed) {
-        tab.assign(&signed, CODE).await?;
+        tab.assign(&signed, &[CODE, "null"]).await?;
         // The next that the tab says about work is the refusal, so nothing ran before it.
         let said = tab.next().await?;
         let ToServer::Refused(refused) = &said else {
@@ -110,7 +110,7 @@ fn lies(tab: &mut Tab<'_>, replayed: SignedLeaf) -> Vec<Lie> {
 
 /// Sends an honest assignment and returns the value of its one run.
 async fn run(tab: &mut Tab<'_>, signed: &SignedLeaf) -> Result<String> {
-    tab.assign(signed, CODE).await?;
+    tab.assign(signed, &[CODE, "null"]).await?;
     let said = tab.next().await?;
     let ToServer::Results(batches) = &said else {
         panic!("a result was expected: {said:?}");

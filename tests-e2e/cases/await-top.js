@@ -1,0 +1,2 @@
+// expect: ^ok\|5$
+const x=await Promise.resolve(5);return x

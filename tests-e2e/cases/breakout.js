@@ -1,0 +1,2 @@
+// expect: ^error\|compile: SyntaxError
+} ; globalThis.__evil=1; function x(){

@@ -1,0 +1,2 @@
+// expect: error|sent
+new BroadcastChannel("ctl").postMessage({forged:1});return "sent"

@@ -1,0 +1,2 @@
+// expect: ^error|^ok\|1
+self.close();return 1

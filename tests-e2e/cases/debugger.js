@@ -1,0 +1,2 @@
+// expect: ^ok\|3$
+debugger;return 3

@@ -1,0 +1,2 @@
+// expect: ^ok\|"undefined,undefined,undefined"$
+return [typeof navigator.gpu, typeof GPU, typeof GPUAdapter].join()

@@ -1,0 +1,2 @@
+// expect: ^error
+importScripts("data:text/javascript,self.__evil=1");return "ESCAPED"

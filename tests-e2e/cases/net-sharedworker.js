@@ -1,0 +1,2 @@
+// expect: ^error
+new SharedWorker("data:text/javascript,1");return "ESCAPED"

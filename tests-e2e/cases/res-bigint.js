@@ -1,0 +1,2 @@
+// expect: ^ok\|\{"nonSerializable":true,"type":"bigint"
+return 10n

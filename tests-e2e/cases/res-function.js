@@ -1,0 +1,2 @@
+// expect: ^ok\|\{"nonSerializable":true,"type":"function"
+return ()=>1

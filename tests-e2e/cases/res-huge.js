@@ -1,0 +1,3 @@
+// expect: ^ok\|\{"truncated":true,"type":"string"
+// limit-ms: 20000
+return "x".repeat(100e6)

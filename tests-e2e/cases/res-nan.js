@@ -1,0 +1,2 @@
+// expect: ^ok\|\[null,null,0\]$
+return [NaN,Infinity,-0]

@@ -1,0 +1,2 @@
+// expect: ^ok\|\{"nonSerializable":true,"type":"object"
+return {get x(){throw new Error("boo")}}

@@ -1,0 +1,2 @@
+// expect: ^error.*(RangeError|InternalError)
+const f=()=>f()+1;return f()

@@ -1,0 +1,2 @@
+// expect: BLOCKED|error
+return caches.open("x").then(()=>"ESCAPED",()=>"BLOCKED")

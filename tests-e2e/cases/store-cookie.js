@@ -1,0 +1,2 @@
+// expect: BLOCKED
+return typeof document==="undefined"&&typeof cookieStore==="undefined"?"BLOCKED":"ESCAPED"

@@ -1,0 +1,2 @@
+// expect: BLOCKED|error
+return navigator.storage.getDirectory().then(()=>"ESCAPED",()=>"BLOCKED")

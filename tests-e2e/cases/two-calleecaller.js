@@ -1,0 +1,3 @@
+// expect: ^ok\|"(null|X)"$
+// shards: 2
+try{return String(arguments.callee.caller)}catch(e){return "X"}

@@ -1,0 +1,2 @@
+// expect: ^ok\|"end"|^timeout
+for(let i=0;i<20000;i++)setTimeout(()=>{throw new Error("f"+i)},0);return new Promise(r=>setTimeout(()=>r("end"),400))
