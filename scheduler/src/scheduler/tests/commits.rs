@@ -184,3 +184,22 @@ fn a_job_found_complete_without_end_ends() {
     let delta = bench.delta();
     assert_eq!((delta.seq, delta.end), (8, Some(JobEnd::Reduced)));
 }
+
+#[test]
+fn a_commit_ends_the_slowing_down() {
+    let mut bench = Bench::new();
+    let alice = bench.join(1, 4);
+    let job = bench.submit(1, 4);
+    let given = bench.given(alice);
+    bench.results(alice, &given[..1]);
+    for wait_ms in [100, 200] {
+        bench.step(Event::CommitFailed { job, seq: 1 });
+        bench.wait(wait_ms);
+        assert_eq!(bench.deltas().len(), 1);
+    }
+    bench.step(Event::Committed { job, seq: 1 });
+    bench.results(alice, &given[1..2]);
+    bench.step(Event::CommitFailed { job, seq: 2 });
+    bench.wait(100);
+    assert_eq!(bench.deltas().len(), 1);
+}

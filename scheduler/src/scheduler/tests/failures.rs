@@ -146,3 +146,19 @@ fn a_worker_is_not_given_a_job_that_it_refused() {
     let bob = bench.join(2, 8);
     assert_eq!(shards(&bench.given(bob)), [0, 1, 2, 3, 4]);
 }
+
+#[test]
+fn a_result_makes_up_for_refusals() {
+    let mut bench = Bench::new();
+    let alice = bench.join(1, 1);
+    bench.submit(1, 100);
+    let mut given = bench.given(alice);
+    for _ in 0..3 {
+        for _ in 0..7 {
+            bench.refuse(alice, &given, RefusalReason::ContentUnavailable);
+            given = bench.given(alice);
+        }
+        given = bench.work(alice, &given);
+        assert_ne!(given, []);
+    }
+}

@@ -259,6 +259,13 @@ fn a_returning_worker_keeps_its_run_and_a_replacement_that_has_not_begun_is_revo
     });
     assert_eq!(bench.revoked(bob), [replacement[0].range()]);
     assert_eq!(bench.revoked(alice), []);
+    let in_flight: Vec<u32> = bench
+        .scheduler
+        .workers()
+        .iter()
+        .map(|worker| worker.in_flight)
+        .collect();
+    assert_eq!(in_flight, [1, 0]);
     bench.results(alice, &given);
     assert_eq!(bench.delta().end, Some(JobEnd::Reduced));
 }
@@ -301,4 +308,46 @@ fn attempts_that_are_not_the_workers_own_are_revoked() {
         ..held.range
     };
     assert_eq!(bench.revoked(alice), [expected]);
+}
+
+#[test]
+fn a_returning_worker_is_told_to_stop_what_ended_without_it() {
+    let mut bench = Bench::new();
+    let alice = bench.join(1, 2);
+    let job = bench.submit(1, 2);
+    let given = bench.given(alice);
+    let mut bad = result(0, ResultStatus::Returned);
+    bad.value = None;
+    bench.step(results_of(alice, given[0], bad));
+    let end = bench.delta();
+    bench.step(Event::WorkerDetached { session: alice });
+    bench.commit(&end);
+    assert!(bench.has_ended(job));
+    assert_eq!(bench.revoked(alice), [], "it would not hear it");
+    bench.resume(1, &given[1..], Stage::Running);
+    assert_eq!(bench.revoked(alice), [given[1].range()]);
+}
+
+#[test]
+fn only_so_many_attempts_that_were_taken_away_are_remembered() {
+    let mut bench = Bench::new();
+    bench.run_us = 1;
+    let alice = bench.join(1, 1);
+    bench.submit(1, 1_000_000);
+    let mut given = bench.given(alice);
+    for _ in 0..4 {
+        bench.now += 1;
+        given = bench.work(alice, &given);
+    }
+    let oldest = given[0];
+    for _ in 0..4 {
+        bench.wait(LEASE_MS);
+        let taken = bench.scheduler.sessions[&alice].taken();
+        assert!(taken <= 4096, "{taken}");
+    }
+    bench.results(alice, &[oldest]);
+    assert_eq!(
+        bench.disposed(alice),
+        [(oldest.range(), Disposition::Stale)]
+    );
 }

@@ -175,6 +175,40 @@ fn what_was_sent_just_now_is_not_moved() {
 }
 
 #[test]
+fn what_begins_soon_is_not_moved() {
+    let mut bench = Bench::new();
+    let alice = bench.join(1, 2);
+    bench.submit(1, 40);
+    let given = bench.given(alice);
+    bench.now += 2;
+    let queued = bench.work(alice, &given);
+    assert_eq!(queued.len(), 20, "10 ms for each slot");
+    let bob = bench.join(2, 16);
+    assert_eq!(bench.given(bob).len(), 16);
+    bench.now += 400;
+    bench.join(3, 16);
+    assert_eq!(bench.revoked(alice), [], "18 ms are not worth it");
+}
+
+#[test]
+fn a_job_near_its_end_is_not_dribbled_out() {
+    let mut bench = Bench::new();
+    let alice = bench.join(1, 1);
+    let bob = bench.join(2, 1);
+    bench.submit(1, 2_000);
+    let mut held = [(alice, bench.given(alice)), (bob, bench.given(bob))];
+    while held.iter().any(|(_, given)| !given.is_empty()) {
+        bench.now += 1;
+        for (worker, given) in &mut held {
+            let done: Vec<_> = given.drain(..given.len().min(1)).collect();
+            given.extend(bench.work(*worker, &done));
+        }
+    }
+    let leaves = bench.assigned.len();
+    assert!(leaves < 60, "{leaves} leaves");
+}
+
+#[test]
 fn idle_workers_cost_nothing_while_there_is_no_work() {
     let mut bench = Bench::new();
     for name in 0..=255 {
