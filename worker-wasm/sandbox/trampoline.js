@@ -263,6 +263,9 @@
 
   const MAX_DEPTH = 128;
   const MAX_PREVIEW = 1024;
+  // A longer text is not even measured: that would take longer than many a run. Its size is told
+  // as if it were plain ASCII.
+  const HUGE_TEXT = 16777216;
   // What an envelope takes beside value, error, notes and console lines.
   const ENVELOPE_BYTES = 640;
 
@@ -437,6 +440,9 @@
   function returned(value) {
     if (value === undefined) return succeeded('', 'undefined', null);
     const type = typeOf(value);
+    if (type === 'string' && value.length > HUGE_TEXT) {
+      return truncated(stringify(sliceText(value, 0, MAX_PREVIEW)), type, value.length + 2);
+    }
     let text;
     try {
       text = stringify(value);

@@ -37,11 +37,11 @@ impl Dom {
     pub(super) fn show(&mut self, view: View) {
         let old = std::mem::replace(&mut self.shown, view);
         let new = &self.shown;
-        if old.state != new.state {
-            if let Some(body) = self.document.body() {
-                // Without it the page works and looks plain.
-                let _ = body.set_attribute("data-state", new.state);
-            }
+        if old.state != new.state
+            && let Some(body) = self.document.body()
+        {
+            // Without it the page works and looks plain.
+            let _ = body.set_attribute("data-state", new.state);
         }
         for (id, old, new) in [
             ("headline", old.headline.as_str(), new.headline.as_str()),

@@ -57,10 +57,10 @@ impl SandboxFrame {
         let is_open = Rc::new(RefCell::new(false));
         let loaded = Closure::<dyn FnMut()>::new(move || {
             // A frame loads once; were it to load again, something else would be in it.
-            if !is_open.replace(true) {
-                if let Some(port) = hand_over(&frame) {
-                    opened(port);
-                }
+            if !is_open.replace(true)
+                && let Some(port) = hand_over(&frame)
+            {
+                opened(port);
             }
         });
         element.set_onload(Some(loaded.as_ref().unchecked_ref()));

@@ -12,7 +12,8 @@ use shared::envelope::VerifyingKey;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
-    Document, MessageEvent, MessagePort, Response, Window, Worker, WorkerOptions, WorkerType,
+    Document, MessageEvent, MessagePort, PageTransitionEvent, Response, Window, Worker,
+    WorkerOptions, WorkerType,
 };
 
 use super::dom::Dom;
@@ -43,6 +44,8 @@ enum Happening {
     DeviceChanged,
     StartPressed,
     LeavePressed,
+    /// The page is closed, reloaded, or left for another.
+    Closing,
 }
 
 /// The member of the server's public configuration that a worker needs.
@@ -115,6 +118,7 @@ impl Host {
         });
         self.show_origin();
         self.listen_to_buttons();
+        self.listen_to_closing();
         self.ask_server();
         self.ask_battery();
         if self.start_runtime().is_err() {
@@ -138,6 +142,7 @@ impl Host {
             Happening::DeviceChanged => self.tell(&ToRuntime::Device(self.facts())),
             Happening::StartPressed => self.join(),
             Happening::LeavePressed => self.leave(),
+            Happening::Closing => self.tell(&ToRuntime::Leave),
         }
         self.show();
     }
@@ -187,6 +192,24 @@ impl Host {
             .expect_throw("buttons can be clicked");
         // It lives as long as the page.
         clicked.forget();
+    }
+
+    /// The runtime often lives just long enough to say goodbye, which spares others the wait for a
+    /// device that will not come back. A page that the browser keeps aside goes on when it returns.
+    fn listen_to_closing(&self) {
+        let emit = Rc::clone(&self.emit);
+        let closing =
+            Closure::<dyn FnMut(PageTransitionEvent)>::new(move |event: PageTransitionEvent| {
+                if !event.persisted() {
+                    emit(Happening::Closing);
+                }
+            });
+        let listener = closing.as_ref().unchecked_ref();
+        self.window
+            .add_event_listener_with_callback("pagehide", listener)
+            .expect_throw("pages can be closed");
+        // It lives as long as the page.
+        closing.forget();
     }
 
     fn start_runtime(&mut self) -> Result<(), JsValue> {
