@@ -6,7 +6,10 @@
 
 #![cfg_attr(
     target_family = "wasm",
-    allow(unreachable_pub, reason = "the component macro makes its functions public")
+    allow(
+        unreachable_pub,
+        reason = "the component macro makes its functions public"
+    )
 )]
 
 pub mod form;

@@ -94,7 +94,11 @@ impl VerifyingKey {
     #[cfg(feature = "insecure-test-keys")]
     pub fn insecure_for_tests() -> Self {
         let spki = b"insecure test key".to_vec();
-        Self { kid: Digest32::of(&spki), spki, key: Key::InsecureForTests }
+        Self {
+            kid: Digest32::of(&spki),
+            spki,
+            key: Key::InsecureForTests,
+        }
     }
 }
 

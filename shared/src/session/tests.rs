@@ -1,5 +1,8 @@
 //! A session against a scripted server that signs for real.
-#![allow(clippy::wildcard_enum_match_arm, reason = "a test looks for one message among all")]
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test looks for one message among all"
+)]
 
 use std::convert::Infallible;
 

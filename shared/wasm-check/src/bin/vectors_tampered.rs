@@ -3,6 +3,7 @@
 use shared::envelope::vectors;
 
 fn main() {
-    let tampered = vectors::ENVELOPE_JSON.replacen(r#""expect": "BadSignature""#, r#""expect": "fresh""#, 1);
+    let tampered =
+        vectors::ENVELOPE_JSON.replacen(r#""expect": "BadSignature""#, r#""expect": "fresh""#, 1);
     vectors::check(&tampered).expect("this vector does not hold");
 }
