@@ -13,6 +13,7 @@ mod soak;
 mod test;
 mod tidy;
 mod tools;
+mod trunk;
 mod vectors;
 mod wasm;
 
@@ -45,6 +46,8 @@ enum Command {
     Vectors(vectors::Args),
     /// Check the rules that the compiler cannot: pure rooms, links, names in the documents.
     Tidy,
+    /// Check that Trunk.toml, for page development, still builds; Trunk must be installed.
+    Trunk,
 }
 
 fn main() -> Result<()> {
@@ -57,5 +60,6 @@ fn main() -> Result<()> {
         Command::Soak(args) => soak::run(&args),
         Command::Vectors(args) => vectors::run(&args),
         Command::Tidy => tidy::run(),
+        Command::Trunk => trunk::run(),
     }
 }
