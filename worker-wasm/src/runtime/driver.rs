@@ -161,7 +161,7 @@ impl Runtime {
                 }
             }
             ToRuntime::Join(order) => self.join(order),
-            ToRuntime::Device(device) => self.device_changed(now, &device),
+            ToRuntime::Device(device) => self.device_changed(now, device),
             ToRuntime::Leave => self.input(now, Input::Leave),
         }
     }
@@ -189,8 +189,11 @@ impl Runtime {
         self.order = Some(order);
     }
 
-    fn device_changed(&mut self, now: Reading, device: &DeviceFacts) {
-        let slots = self.allowed_slots(slots_of(device));
+    fn device_changed(&mut self, now: Reading, device: DeviceFacts) {
+        let slots = self.allowed_slots(slots_of(&device));
+        if let Some(order) = &mut self.order {
+            order.device = device;
+        }
         self.pool.set_slots(slots);
         self.input(now, Input::Slots(slots));
     }
