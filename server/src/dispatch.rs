@@ -32,19 +32,30 @@ pub(crate) use sessions::LiveWorker;
 const MAX_LETTERS: usize = 4096;
 /// Bytes of workers' frames that may wait, in KiB.
 const MAX_FRAME_KIB: usize = 64 * 1024;
+/// Memory for unfinished jobs, in KiB.
+const MAX_JOBS_KIB: usize = 1024 * 1024;
+/// What an unfinished job takes beside twice its code and args, in KiB.
+const JOB_KIB: usize = 16;
 /// How long a socket waits for room before it is closed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// There is no room for another letter.
+/// There is no room for more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the server is overloaded")]
-pub(crate) struct Overloaded;
+pub(crate) enum Overloaded {
+    /// Too much waits to be looked at.
+    #[error("the server is overloaded")]
+    Mailbox,
+    /// Too many jobs have not ended.
+    #[error("too many jobs have not ended yet")]
+    Jobs,
+}
 
 /// A handle to the task.
 #[derive(Debug, Clone)]
 pub(crate) struct Dispatch {
     letters: mpsc::Sender<Letter>,
     frame_room: Arc<Semaphore>,
+    job_room: Arc<Semaphore>,
 }
 
 /// What the task is told.
@@ -129,15 +140,19 @@ pub(crate) struct LiveJob {
     pub has_workers: bool,
 }
 
-/// A place in the mailbox, taken in advance.
+/// A place for a job, taken in advance.
 #[derive(Debug)]
-pub(crate) struct Place(mpsc::OwnedPermit<Letter>);
+pub(crate) struct Place {
+    letter: mpsc::OwnedPermit<Letter>,
+    room: OwnedSemaphorePermit,
+}
 
 impl Place {
     /// Hands a job over whose row is stored; how it stands after that.
     pub(crate) async fn submit(self, job: ReadyJob) -> Option<JobView> {
         let (reply, answer) = oneshot::channel();
-        self.0.send(Letter::Submit(Box::new(job), reply));
+        let job = Box::new(job.with_room(self.room));
+        self.letter.send(Letter::Submit(job, reply));
         answer.await.ok()
     }
 }
@@ -159,21 +174,43 @@ impl Dispatch {
             shell: Shell::new(signed_ttl_ms, clock, store, signer, commits),
             clock,
         };
-        let running = tokio::spawn(task.run(unfinished, letters, committed));
-        let dispatch = Self {
-            letters: sender,
-            frame_room: Arc::new(Semaphore::new(MAX_FRAME_KIB)),
-        };
+        let dispatch = Self::new(sender);
+        let resumed = unfinished
+            .into_iter()
+            .map(|job| dispatch.make_room(ReadyJob::resumed(job)))
+            .collect();
+        let running = tokio::spawn(task.run(resumed, letters, committed));
         (dispatch, running)
+    }
+
+    fn new(letters: mpsc::Sender<Letter>) -> Self {
+        Self {
+            letters,
+            frame_room: Arc::new(Semaphore::new(MAX_FRAME_KIB)),
+            job_room: Arc::new(Semaphore::new(MAX_JOBS_KIB)),
+        }
     }
 
     /// Takes a place for a job that is going to be stored, so that it is not stored in vain.
     ///
     /// # Errors
     /// [`Overloaded`].
-    pub(crate) fn reserve(&self) -> Result<Place, Overloaded> {
-        let permit = self.letters.clone().try_reserve_owned();
-        permit.map(Place).map_err(|_| Overloaded)
+    pub(crate) fn reserve(&self, spec: &JobSpec) -> Result<Place, Overloaded> {
+        let room = Arc::clone(&self.job_room)
+            .try_acquire_many_owned(kib_of(spec))
+            .map_err(|_| Overloaded::Jobs)?;
+        let letter = self.letters.clone().try_reserve_owned();
+        let letter = letter.map_err(|_| Overloaded::Mailbox)?;
+        Ok(Place { letter, room })
+    }
+
+    /// A job of before counts as far as there is room; it was accepted, so it runs in any case.
+    fn make_room(&self, job: ReadyJob) -> ReadyJob {
+        let room = Arc::clone(&self.job_room).try_acquire_many_owned(kib_of(&job.spec));
+        match room {
+            Ok(room) => job.with_room(room),
+            Err(_) => job,
+        }
     }
 
     /// A job that has not ended; `None` for any other.
@@ -207,8 +244,8 @@ impl Dispatch {
         let (reply, answer) = oneshot::channel();
         self.letters
             .try_send(letter(reply))
-            .map_err(|_| Overloaded)?;
-        answer.await.map_err(|_| Overloaded)
+            .map_err(|_| Overloaded::Mailbox)?;
+        answer.await.map_err(|_| Overloaded::Mailbox)
     }
 
     /// A worker was let in.
@@ -239,18 +276,21 @@ impl Dispatch {
         let kib = bytes.div_ceil(1024).clamp(1, MAX_FRAME_KIB) as u32;
         let room = Arc::clone(&self.frame_room).acquire_many_owned(kib);
         let passed = async {
-            let room = room.await.map_err(|_| Overloaded)?;
+            let room = room.await.map_err(|_| Overloaded::Mailbox)?;
             let letter = Letter::Report {
                 session,
                 connection,
                 report,
                 _room: room,
             };
-            self.letters.send(letter).await.map_err(|_| Overloaded)
+            self.letters
+                .send(letter)
+                .await
+                .map_err(|_| Overloaded::Mailbox)
         };
         tokio::time::timeout(PATIENCE, passed)
             .await
-            .unwrap_or(Err(Overloaded))
+            .unwrap_or(Err(Overloaded::Mailbox))
     }
 
     /// Closes every socket, and every one that comes later.
@@ -271,12 +311,12 @@ struct Task {
 impl Task {
     async fn run(
         mut self,
-        unfinished: Vec<UnfinishedJob>,
+        resumed: Vec<ReadyJob>,
         mut letters: mpsc::Receiver<Letter>,
         mut committed: mpsc::UnboundedReceiver<Commit>,
     ) {
-        for job in unfinished {
-            self.take_in(ReadyJob::resumed(job)).await;
+        for job in resumed {
+            self.take_in(job).await;
         }
         loop {
             let wake = self.scheduler.next_deadline();
@@ -354,8 +394,8 @@ impl Task {
     }
 
     async fn take_in(&mut self, job: ReadyJob) {
-        self.shell.add_job(&job);
-        self.step(Event::JobReady(Box::new(job.outline))).await;
+        let outline = self.shell.add_job(job);
+        self.step(Event::JobReady(Box::new(outline))).await;
     }
 
     fn live_job(&self, job: JobId) -> Option<LiveJob> {
@@ -402,5 +442,81 @@ impl Report {
             Self::Refused(refusals) => Event::Refused { session, refusals },
             Self::Leave => Event::WorkerLeft { session },
         }
+    }
+}
+
+/// Memory that an unfinished job may take, in KiB.
+fn kib_of(spec: &JobSpec) -> u32 {
+    let text_bytes = match spec {
+        JobSpec::Add(_) => 0,
+        JobSpec::RunJs(run) => run.code.len() + run.args.len(),
+    };
+    let kib = JOB_KIB + (2 * text_bytes).div_ceil(1024);
+    u32::try_from(kib).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::job::parse_add;
+    use shared::time::UnixMillis;
+
+    use super::*;
+    use crate::store::NewJob;
+
+    fn add() -> JobSpec {
+        parse_add(&serde_json::json!({"a": 1, "b": 2})).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_full_mailbox_is_told_and_takes_no_job_in_vain() {
+        let (letters, mut mailbox) = mpsc::channel(1);
+        let dispatch = Dispatch::new(letters);
+        let place = dispatch.reserve(&add()).unwrap();
+        assert_eq!(dispatch.reserve(&add()).unwrap_err(), Overloaded::Mailbox);
+        assert_eq!(dispatch.workers().await.unwrap_err(), Overloaded::Mailbox);
+        drop(place);
+        let place = dispatch.reserve(&add()).unwrap();
+        let job = ReadyJob::submitted(NewJob {
+            job: JobId::from_random([1; 16]),
+            created_at: UnixMillis(0),
+            spec: add(),
+            high_water: 1,
+        });
+        let submitted = tokio::spawn(place.submit(job));
+        assert!(matches!(mailbox.recv().await, Some(Letter::Submit(..))));
+        assert!(submitted.await.unwrap().is_none(), "nobody answered");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_finds_no_room_for_a_report_is_told_after_a_while() {
+        let (letters, _mailbox) = mpsc::channel(1);
+        let dispatch = Dispatch::new(letters);
+        let session = SessionId::from_bytes([1; 16]);
+        let report = |bytes| dispatch.report(session, 1, Report::Credit(1), bytes);
+        report(10).await.unwrap();
+        assert_eq!(report(10).await, Err(Overloaded::Mailbox));
+        let whole = report(2 * MAX_FRAME_KIB * 1024);
+        assert_eq!(
+            whole.await,
+            Err(Overloaded::Mailbox),
+            "more than all of it is not waited for"
+        );
+    }
+
+    #[test]
+    fn unfinished_jobs_are_bounded_and_make_room_when_they_end() {
+        let (letters, _mailbox) = mpsc::channel(MAX_JOBS_KIB);
+        let dispatch = Dispatch::new(letters);
+        let mut places = Vec::new();
+        let refused = loop {
+            match dispatch.reserve(&add()) {
+                Ok(place) => places.push(place),
+                Err(refused) => break refused,
+            }
+        };
+        assert_eq!(refused, Overloaded::Jobs);
+        assert_eq!(places.len(), MAX_JOBS_KIB / JOB_KIB);
+        places.pop();
+        assert!(dispatch.reserve(&add()).is_ok());
     }
 }

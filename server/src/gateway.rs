@@ -6,6 +6,7 @@
 
 mod admission;
 mod connection;
+mod heartbeat;
 mod outbox;
 mod presence;
 mod results;

@@ -60,7 +60,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let listener = listen(&config).await?;
     let server = Server::start(config, &secrets, listener).await?;
     if std::io::stdout().is_terminal() {
-        print(&introduction(&server.url(), &secrets))?;
+        print(&introduction(&server.local_url(), &secrets))?;
     } else if let Some(path) = &secrets.kept_in {
         tracing::info!(path = %path.display(), "secrets are kept in a file");
     }

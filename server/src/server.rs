@@ -1,6 +1,6 @@
 //! Putting the parts together, and taking them apart again.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -152,6 +152,15 @@ impl Server {
     /// Where it listens, with the base path and without a trailing slash.
     pub fn url(&self) -> String {
         format!("http://{}{}", self.address, self.app.base_path)
+    }
+
+    /// As [`Self::url`], for a browser on this machine.
+    pub fn local_url(&self) -> String {
+        let mut address = self.address;
+        if address.ip().is_unspecified() {
+            address.set_ip(Ipv4Addr::LOCALHOST.into());
+        }
+        format!("http://{address}{}", self.app.base_path)
     }
 
     /// Serves until `stop`, then lets requests end, says bye to the workers, and writes what is

@@ -69,7 +69,7 @@ pub(crate) async fn show(
 /// Stores a job and hands it over. What follows on the store must happen even if the client goes
 /// away meanwhile, so it runs on a task of its own.
 async fn accept(app: &App, spec: JobSpec) -> Result<(JobId, JobStatus), ApiError> {
-    let place = app.dispatch.reserve()?;
+    let place = app.dispatch.reserve(&spec)?;
     let accepted = tokio::spawn(store_and_submit(app.clone(), place, spec)).await;
     accepted.unwrap_or(Err(ApiError::Internal))
 }

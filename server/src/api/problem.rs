@@ -45,7 +45,7 @@ pub(crate) enum ApiError {
         max: usize,
     },
     /// Too much waits already.
-    Overloaded,
+    Overloaded(Overloaded),
     /// The store cannot be written or read.
     Store(StoreError),
     /// Our fault.
@@ -134,11 +134,11 @@ impl ApiError {
                 "Body too large",
                 format!("Body exceeds max size ({max} bytes)."),
             ),
-            Self::Overloaded => (
+            Self::Overloaded(why) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "urn:cluster:problem:overloaded",
                 "Overloaded",
-                "The server is overloaded. Try again later.".into(),
+                format!("Try again later: {why}."),
             ),
             Self::Store(error) => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -203,7 +203,7 @@ impl From<StoreError> for ApiError {
 }
 
 impl From<Overloaded> for ApiError {
-    fn from(_: Overloaded) -> Self {
-        Self::Overloaded
+    fn from(why: Overloaded) -> Self {
+        Self::Overloaded(why)
     }
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use clap::{Arg, ArgMatches};
 
+use super::env_file;
 use super::settings::{ALL, Setting};
 use super::values::Given;
 
@@ -81,26 +82,18 @@ fn env_files(matches: &ArgMatches, default: &Path) -> Vec<String> {
 }
 
 fn add_env_file(given: &mut Given, path: &str) -> Result<(), SourceError> {
-    let failed = |cause: dotenvy::Error| SourceError::EnvFile {
+    let failed = |cause: String| SourceError::EnvFile {
         path: path.into(),
-        cause: without_content(&cause),
+        cause,
     };
-    for pair in dotenvy::from_path_iter(path).map_err(failed)? {
-        let (name, text) = pair.map_err(failed)?;
+    let text = std::fs::read_to_string(path).map_err(|cause| failed(cause.to_string()))?;
+    let pairs = env_file::parse(&text).map_err(|malformed| failed(malformed.to_string()))?;
+    for (name, value) in pairs {
         if let Some(setting) = ALL.iter().find(|setting| setting.name == name) {
-            given.add(setting, &text);
+            given.add(setting, value);
         }
     }
     Ok(())
-}
-
-/// The error without the line that it is about, which may hold a secret.
-fn without_content(error: &dotenvy::Error) -> String {
-    if let dotenvy::Error::LineParse(_, position) = error {
-        format!("a line is malformed near its character {position}")
-    } else {
-        error.to_string()
-    }
 }
 
 fn command() -> clap::Command {

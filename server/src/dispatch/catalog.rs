@@ -9,6 +9,8 @@ use shared::ids::{Digest32, JobId};
 use shared::job::JobSpec;
 use shared::reduce::ReducerState;
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use crate::store::{NewJob, UnfinishedJob};
 
 /// A job whose row is stored, ready to run.
@@ -18,9 +20,19 @@ pub(crate) struct ReadyJob {
     pub(super) outline: JobOutline,
     /// What it is.
     pub(super) spec: Arc<JobSpec>,
+    /// Kept as long as the job is in memory.
+    room: Option<OwnedSemaphorePermit>,
 }
 
 impl ReadyJob {
+    /// Counts against the bound on unfinished jobs until it ends.
+    pub(super) fn with_room(self, room: OwnedSemaphorePermit) -> Self {
+        Self {
+            room: Some(room),
+            ..self
+        }
+    }
+
     /// A job just submitted.
     pub(crate) fn submitted(job: NewJob) -> Self {
         Self {
@@ -37,6 +49,7 @@ impl ReadyJob {
                 reclaim: false,
             },
             spec: Arc::new(job.spec),
+            room: None,
         }
     }
 
@@ -57,6 +70,7 @@ impl ReadyJob {
                 reclaim: true,
             },
             spec: Arc::new(stored.spec),
+            room: None,
         }
     }
 }
@@ -78,6 +92,7 @@ pub(super) struct Catalog {
 struct Entry {
     spec: Arc<JobSpec>,
     task: Task,
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 /// A text and the number of its uses by running jobs.
@@ -88,7 +103,8 @@ struct SharedText {
 }
 
 impl Catalog {
-    pub(super) fn add(&mut self, job: &ReadyJob) {
+    /// Takes a job in; what the scheduler needs of it comes back.
+    pub(super) fn add(&mut self, job: ReadyJob) -> JobOutline {
         let task = match &*job.spec {
             JobSpec::Add(operands) => Task::Add {
                 a: operands.a,
@@ -103,8 +119,13 @@ impl Catalog {
                 random: run.random,
             }),
         };
-        let spec = Arc::clone(&job.spec);
-        self.jobs.insert(job.outline.job, Entry { spec, task });
+        let entry = Entry {
+            spec: job.spec,
+            task,
+            _room: job.room,
+        };
+        self.jobs.insert(job.outline.job, entry);
+        job.outline
     }
 
     pub(super) fn remove(&mut self, job: JobId) {
@@ -194,13 +215,13 @@ mod tests {
     fn texts_live_as_long_as_a_job_that_uses_them() {
         let mut catalog = Catalog::default();
         let (first, second) = (job(1, "return 1"), job(2, "return 1"));
-        catalog.add(&first);
-        catalog.add(&second);
+        let first = catalog.add(first).job;
+        let second = catalog.add(second).job;
         let code = Digest32::of(b"return 1");
-        catalog.remove(first.outline.job);
+        catalog.remove(first);
         assert_eq!(catalog.content(code).as_deref(), Some("return 1"));
-        catalog.remove(second.outline.job);
-        catalog.remove(second.outline.job);
+        catalog.remove(second);
+        catalog.remove(second);
         assert_eq!(catalog.content(code), None);
         assert!(catalog.texts.is_empty());
     }
@@ -209,15 +230,12 @@ mod tests {
     fn an_assignment_of_an_unknown_job_is_not_signed_in_part() {
         let mut catalog = Catalog::default();
         let known = job(1, "return 1");
-        catalog.add(&known);
+        let known = catalog.add(known).job;
         let assignment = |job| JobAssignment {
             job,
             shards: vec![(shared::ids::ShardIndex(0), 1)],
         };
-        let jobs = vec![
-            assignment(JobId::from_random([9; 16])),
-            assignment(known.outline.job),
-        ];
+        let jobs = vec![assignment(JobId::from_random([9; 16])), assignment(known)];
         assert_eq!(catalog.leaf_jobs(jobs), None);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use scheduler::{Delta, Effect, JobAssignment, WorkerView};
+use scheduler::{Delta, Effect, JobAssignment, JobOutline, WorkerView};
 use shared::envelope::{AssignLeaf, Leaf, LeafJob, TimeLeaf};
 use shared::ids::{Digest32, JobId, Nonce, SessionId};
 use shared::job::JobSpec;
@@ -47,8 +47,8 @@ impl Shell {
         }
     }
 
-    pub(super) fn add_job(&mut self, job: &ReadyJob) {
-        self.catalog.add(job);
+    pub(super) fn add_job(&mut self, job: ReadyJob) -> JobOutline {
+        self.catalog.add(job)
     }
 
     pub(super) fn spec(&self, job: JobId) -> Option<Arc<JobSpec>> {

@@ -50,30 +50,38 @@ impl Gateway {
             return Err(ByeReason::UnsupportedVersion);
         }
         let allowed = self.check_credential(hello)?;
-        let session = allowed
-            .resume
-            .unwrap_or_else(|| SessionId::from_bytes(random::bytes()));
-        let claim = match self
-            .claim(hello, &hello.worker, session, connection)
-            .await?
-        {
-            Named::Taken(claim) => (hello.worker.clone(), claim),
-            Named::Foreign if allowed.is_bound_to_id => return Err(ByeReason::ForeignWorkerId),
-            Named::Foreign | Named::Live => self.claim_fresh(hello, session, connection).await?,
-        };
-        let (worker, claim) = claim;
+        let named = self.take_name(hello, &allowed, connection).await?;
         let claims = SessionClaims {
-            worker: worker.clone(),
-            session,
+            worker: named.worker.clone(),
+            session: named.session,
             invite: allowed.invite,
         };
         Ok(Admitted {
-            worker,
-            session,
-            resumes: allowed.resume.is_some(),
+            worker: named.worker,
+            session: named.session,
+            resumes: allowed.resume == Some(named.session),
             token: self.tokens.issue(claims, self.clock.wall()),
-            _claim: claim,
+            _claim: named.claim,
         })
+    }
+
+    /// The name that was asked for, or a fresh one where that is not to be had. What is signed for
+    /// one name is not good for another, so a fresh name comes with a session of its own.
+    async fn take_name(
+        &self,
+        hello: &Hello,
+        allowed: &Allowed,
+        connection: u64,
+    ) -> Result<Named, ByeReason> {
+        let session = allowed.resume.unwrap_or_else(draw_session);
+        match self
+            .claim(hello, &hello.worker, session, connection)
+            .await?
+        {
+            Wish::Granted(named) => Ok(named),
+            Wish::Foreign if allowed.is_bound_to_id => Err(ByeReason::ForeignWorkerId),
+            Wish::Foreign | Wish::Live => self.claim_fresh(hello, connection).await,
+        }
     }
 
     fn check_credential(&self, hello: &Hello) -> Result<Allowed, ByeReason> {
@@ -111,38 +119,47 @@ impl Gateway {
         worker: &WorkerId,
         session: SessionId,
         connection: u64,
-    ) -> Result<Named, ByeReason> {
+    ) -> Result<Wish, ByeReason> {
         let bound = self
             .store
             .bind_worker(worker.clone(), hello.secret.digest());
         match bound.await.map_err(|error| store_failed(&error))? {
-            Binding::Foreign => Ok(Named::Foreign),
+            Binding::Foreign => Ok(Wish::Foreign),
             Binding::Own => {
                 let claim = self.presence.claim(worker, session, connection).await;
-                Ok(claim.map_or(Named::Live, Named::Taken))
+                Ok(claim.map_or(Wish::Live, |claim| {
+                    Wish::Granted(Named {
+                        worker: worker.clone(),
+                        session,
+                        claim,
+                    })
+                }))
             }
         }
     }
 
-    async fn claim_fresh(
-        &self,
-        hello: &Hello,
-        session: SessionId,
-        connection: u64,
-    ) -> Result<(WorkerId, Claim), ByeReason> {
+    async fn claim_fresh(&self, hello: &Hello, connection: u64) -> Result<Named, ByeReason> {
         for _ in 0..MAX_DRAWS {
-            let worker = draw_name();
-            if let Named::Taken(claim) = self.claim(hello, &worker, session, connection).await? {
-                return Ok((worker, claim));
+            let name = draw_name();
+            let wish = self.claim(hello, &name, draw_session(), connection);
+            if let Wish::Granted(named) = wish.await? {
+                return Ok(named);
             }
         }
         Err(ByeReason::Full)
     }
 }
 
+/// A name that is taken for a session.
+struct Named {
+    worker: WorkerId,
+    session: SessionId,
+    claim: Claim,
+}
+
 /// What became of the wish for a name.
-enum Named {
-    Taken(Claim),
+enum Wish {
+    Granted(Named),
     /// It belongs to another secret.
     Foreign,
     /// Another session is connected under it.
@@ -163,4 +180,8 @@ fn draw_name() -> WorkerId {
     let name = format!("worker-{}", letters.collect::<String>());
     name.parse()
         .expect("letters, digits and a dash are allowed")
+}
+
+fn draw_session() -> SessionId {
+    SessionId::from_bytes(random::bytes())
 }

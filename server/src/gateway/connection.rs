@@ -21,6 +21,7 @@ use tokio::time::{Instant, timeout};
 
 use super::Gateway;
 use super::admission::Admitted;
+use super::heartbeat::{Beat, Heartbeat};
 use super::outbox::{Outbox, Outgoing, outbox};
 use super::results::make_harmless;
 use crate::dispatch::{Join, Report};
@@ -46,13 +47,15 @@ const VIOLATION: End = End::Bye(ByeReason::ProtocolViolation);
 pub(super) async fn serve(gateway: Arc<Gateway>, socket: WebSocket) {
     let number = gateway.number();
     let (outbox, outgoing) = outbox();
+    let settings = &gateway.settings;
+    let heartbeat = Heartbeat::new(settings.ping_interval, settings.ping_timeout);
     let mut connection = Connection {
         gateway,
         socket,
         number,
         outbox,
         outgoing,
-        heartbeat: Heartbeat::default(),
+        heartbeat,
     };
     let end = match connection.greet().await {
         Ok(joined) => {
@@ -76,13 +79,6 @@ struct Connection {
     outbox: Outbox,
     outgoing: Outgoing,
     heartbeat: Heartbeat,
-}
-
-/// Whether an answer to a ping is awaited, and whether anything came since.
-#[derive(Debug, Clone, Copy, Default)]
-struct Heartbeat {
-    is_pinged: bool,
-    was_heard: bool,
 }
 
 impl Connection {
@@ -141,7 +137,7 @@ impl Connection {
 
     /// Sends, receives and pings until the socket ends.
     async fn attend(&mut self, me: &Admitted) -> End {
-        let timer = tokio::time::sleep(self.first_ping());
+        let timer = tokio::time::sleep(self.heartbeat.first());
         tokio::pin!(timer);
         loop {
             let step = tokio::select! {
@@ -161,31 +157,14 @@ impl Connection {
         }
     }
 
-    /// Spread out, so that the tabs of a classroom are not all pinged at once.
-    fn first_ping(&self) -> Duration {
-        let interval = self.gateway.settings.ping_interval.as_millis() as u64;
-        Duration::from_millis(1 + random::below(interval))
-    }
-
-    /// Pings, or checks that something was heard since the last ping. Returns when to come again.
+    /// Pings when it is time to. Returns when to come again.
     async fn beat(&mut self) -> Result<Duration, End> {
-        let (interval, patience) = (
-            self.gateway.settings.ping_interval,
-            self.gateway.settings.ping_timeout,
-        );
-        match (self.heartbeat.is_pinged, self.heartbeat.was_heard) {
-            (true, false) => Err(End::Gone),
-            (true, true) => {
-                self.heartbeat.is_pinged = false;
-                Ok(interval.saturating_sub(patience))
-            }
-            (false, _) => {
-                self.heartbeat = Heartbeat {
-                    is_pinged: true,
-                    was_heard: false,
-                };
+        match self.heartbeat.due() {
+            Beat::Dead => Err(End::Gone),
+            Beat::Rest(pause) => Ok(pause),
+            Beat::Ping(pause) => {
                 self.send(Message::Ping(axum::body::Bytes::new())).await?;
-                Ok(patience)
+                Ok(pause)
             }
         }
     }
@@ -293,7 +272,7 @@ impl Connection {
         &mut self,
         message: Option<Result<Message, axum::Error>>,
     ) -> Result<Option<ToServer>, End> {
-        self.heartbeat.was_heard = true;
+        self.heartbeat.hear();
         match message {
             Some(Ok(Message::Binary(frame))) => {
                 let most = self.gateway.settings.limits.max_frame_bytes as usize;

@@ -1,0 +1,226 @@
+//! Frames that no honest worker sends: each ends its own socket and nothing else.
+
+use serde_json::json;
+use shared::ids::{AttemptId, Nonce};
+use shared::limits::{MAX_ATTEMPTS_PER_LEAF, MAX_TICKETS_PER_FRAME};
+use shared::wire::{
+    self, AttemptRange, ByeReason, Disposition, Held, Hello, ProtocolVersion, RefusalReason,
+    Refused, ResultBatch, ResultRow, SignedLeaf, Stage, ToServer,
+};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::support::{Offer, TestServer, Worker, returned};
+
+fn far_range() -> AttemptRange {
+    AttemptRange {
+        nonce: Nonce::from_bytes([1; 16]),
+        first: 0,
+        count: u32::MAX,
+    }
+}
+
+fn nonsense_ticket() -> SignedLeaf {
+    SignedLeaf {
+        leaf: vec![0; 100],
+        index: 0,
+        path: Vec::new(),
+        root: "a.b.c".into(),
+    }
+}
+
+async fn assert_works(server: &TestServer, neighbour: &mut Worker) {
+    let id = server
+        .client
+        .submit("/api/jobs", &json!({"a": 1, "b": 1}))
+        .await;
+    let assigned = neighbour.assigned().await;
+    neighbour.finish(&assigned, |_| returned("2")).await;
+    neighbour.disposed().await;
+    assert_eq!(server.client.job(&id).await["result"], 2);
+}
+
+#[tokio::test]
+async fn frames_out_of_turn_or_shape_end_their_own_socket_only() {
+    let server = TestServer::start().await;
+    let invite = server.client.invite().await;
+    let mut neighbour = Worker::join(&server.url, &invite).await;
+    let hello = ToServer::Hello(Box::new(Offer::invited(&invite).hello()));
+    let far_hello = ToServer::Hello(Box::new(Hello {
+        held: vec![Held {
+            range: far_range(),
+            stage: Stage::Running,
+        }],
+        ..Offer::invited(&invite).hello()
+    }));
+    let no_slots = ToServer::Hello(Box::new(Hello {
+        slots: 0,
+        ..Offer::invited(&invite).hello()
+    }));
+    let mut trailing = wire::encode(&hello);
+    trailing.push(0);
+    let binary = |message: &ToServer| Message::Binary(wire::encode(message).into());
+
+    for (what, first) in [
+        ("text", Message::Text("hello".into())),
+        ("nothing", Message::Binary(Vec::new().into())),
+        ("noise", Message::Binary(vec![0xff; 64].into())),
+        ("trailing bytes", Message::Binary(trailing.into())),
+        ("no hello", binary(&ToServer::Leave)),
+        ("a range beyond any leaf", binary(&far_hello)),
+        ("no slots", binary(&no_slots)),
+        ("too long", Message::Binary(vec![0; 1_114_113].into())),
+    ] {
+        let mut stranger = Worker::connect(&server.url).await;
+        stranger.send(first).await;
+        assert_eq!(stranger.bye().await, ByeReason::ProtocolViolation, "{what}");
+    }
+    let too_many_rows = ToServer::Results(vec![ResultBatch {
+        nonce: Nonce::from_bytes([1; 16]),
+        rows: (0..=MAX_ATTEMPTS_PER_LEAF as u32)
+            .map(|index| ResultRow {
+                index,
+                result: returned("1"),
+            })
+            .collect(),
+    }]);
+    for (what, message) in [
+        ("a second hello", hello),
+        ("too many rows", too_many_rows),
+        (
+            "too many tickets",
+            ToServer::Tickets(vec![nonsense_ticket(); MAX_TICKETS_PER_FRAME + 1]),
+        ),
+        (
+            "a beat beyond any leaf",
+            ToServer::Beat {
+                held: vec![Held {
+                    range: far_range(),
+                    stage: Stage::Queued,
+                }],
+            },
+        ),
+        (
+            "a refusal beyond any leaf",
+            ToServer::Refused(vec![Refused {
+                range: Some(far_range()),
+                reason: RefusalReason::Stopped,
+            }]),
+        ),
+    ] {
+        let mut joined = Worker::join(&server.url, &invite).await;
+        joined.say(&message).await;
+        assert_eq!(joined.bye().await, ByeReason::ProtocolViolation, "{what}");
+    }
+    assert_works(&server, &mut neighbour).await;
+}
+
+#[tokio::test]
+async fn another_protocol_version_is_told_so() {
+    let server = TestServer::start().await;
+    let mut worker = Worker::connect(&server.url).await;
+    let hello = Hello {
+        version: ProtocolVersion(2),
+        ..Offer::invited(&server.client.invite().await).hello()
+    };
+    worker.say(&ToServer::Hello(Box::new(hello))).await;
+    assert_eq!(worker.bye().await, ByeReason::UnsupportedVersion);
+}
+
+#[tokio::test]
+async fn results_for_attempts_of_others_are_refused() {
+    let server = TestServer::start().await;
+    let id = server
+        .client
+        .submit("/api/jobs", &json!({"a": 1, "b": 1}))
+        .await;
+    let invite = server.client.invite().await;
+    let mut owner = Worker::join(&server.url, &invite).await;
+    let assigned = owner.assigned().await;
+    let mut thief = Worker::join(&server.url, &invite).await;
+    thief
+        .say(&ToServer::Tickets(vec![
+            nonsense_ticket(),
+            assigned.ticket.clone(),
+        ]))
+        .await;
+    thief.finish(&assigned, |_| returned("666")).await;
+    assert_eq!(thief.disposed().await[0].disposition, Disposition::Refused);
+    owner.finish(&assigned, |_| returned("2")).await;
+    assert_eq!(owner.disposed().await[0].disposition, Disposition::Durable);
+    owner.finish(&assigned, |_| returned("3")).await;
+    let again = owner.disposed().await[0].disposition;
+    assert!(
+        matches!(again, Disposition::Duplicate | Disposition::Stale),
+        "{again:?}"
+    );
+    assert_eq!(server.client.job(&id).await["result"], 2);
+}
+
+#[tokio::test]
+async fn a_result_that_is_no_json_or_too_large_becomes_an_error_of_its_job() {
+    let server = TestServer::with(&[("CUSTOM_JOB_MAX_RESULT_BYTES", "1024")]).await;
+    let mut worker = server.worker().await;
+    let deep = "[".repeat(100_000);
+    let large = format!("\"{}\"", "x".repeat(5000));
+    for (value, message) in [
+        ("{\"hits\":", "the return value is not a JSON text"),
+        (&large, "the result is larger than 1024 bytes"),
+        (&deep, "the result is larger than 1024 bytes"),
+        (
+            &deep[..1000],
+            "the return value is nested deeper than 128 levels",
+        ),
+    ] {
+        let id = server
+            .client
+            .submit("/api/jobs/run-js", &json!({"code": "return 1"}))
+            .await;
+        let assigned = worker.assigned().await;
+        worker.finish(&assigned, |_| returned(value)).await;
+        assert_eq!(worker.disposed().await[0].disposition, Disposition::Durable);
+        let state = server.client.job(&id).await;
+        assert_eq!(state["status"], "done");
+        assert_eq!(state["result"]["exitCode"], 70);
+        assert_eq!(state["result"]["error"]["message"], message);
+    }
+}
+
+#[tokio::test]
+async fn an_index_that_the_leaf_does_not_have_is_refused() {
+    let server = TestServer::start().await;
+    server
+        .client
+        .submit("/api/jobs", &json!({"a": 1, "b": 1}))
+        .await;
+    let mut worker = server.worker().await;
+    let assigned = worker.assigned().await;
+    let attempt = AttemptId {
+        nonce: assigned.leaf.nonce,
+        index: 500,
+    };
+    let rows = vec![ResultRow {
+        index: attempt.index,
+        result: returned("1"),
+    }];
+    let nonce = attempt.nonce;
+    worker
+        .say(&ToServer::Results(vec![ResultBatch { nonce, rows }]))
+        .await;
+    let disposed = worker.disposed().await;
+    assert_eq!(disposed[0].disposition, Disposition::Refused);
+    assert_eq!(disposed[0].range, AttemptRange::one(attempt));
+}
+
+#[tokio::test]
+async fn an_add_is_arithmetic_whatever_a_worker_says() {
+    let server = TestServer::start().await;
+    let id = server
+        .client
+        .submit("/api/jobs", &json!({"a": 2, "b": 3}))
+        .await;
+    let mut worker = server.worker().await;
+    let assigned = worker.assigned().await;
+    worker.finish(&assigned, |_| returned("666")).await;
+    worker.disposed().await;
+    assert_eq!(server.client.job(&id).await["result"], 5);
+}

@@ -1,0 +1,255 @@
+//! Jobs from submission to result, with a worker that follows a script.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use shared::envelope::Task;
+use shared::ids::Digest32;
+use shared::wire::{Disposition, RefusalReason, Refused, ResultDetails, ResultStatus, ToServer};
+
+use crate::support::{Client, TestServer, Worker, returned, value};
+
+fn sharded(total: u64) -> Value {
+    json!({
+        "code": "return {hits: 1, samples: 1}", "executionModel": "sharded",
+        "shardConfig": {"totalUnits": total, "unitsPerShard": 1},
+        "reducer": {"type": "sum", "fields": ["hits", "samples"]},
+    })
+}
+
+/// Works until every result that it sent was disposed of as durable and the job is over.
+async fn work_off(worker: &mut Worker, client: &Client, job: &str) -> Value {
+    loop {
+        let assigned = worker.assigned().await;
+        let shards = assigned.leaf.jobs[0].shards.clone();
+        worker
+            .finish(&assigned, |attempt| {
+                returned(&value(shards[attempt.index as usize].0.0))
+            })
+            .await;
+        let disposed = worker.all_disposed(assigned.attempts()).await;
+        assert_eq!(
+            disposed,
+            BTreeMap::from([(Disposition::Durable, assigned.attempts())])
+        );
+        let state = client.job(job).await;
+        if state["status"] != "running" && state["status"] != "queued" {
+            return state;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_add_job_is_queued_then_done() {
+    let server = TestServer::start().await;
+    let id = server
+        .client
+        .submit("/api/jobs", &json!({"a": 2, "b": 40}))
+        .await;
+    let state = server.client.job(&id).await;
+    assert_eq!(
+        (&state["status"], &state["result"]),
+        (&json!("queued"), &Value::Null)
+    );
+    assert_eq!(state["waiting"], "no worker");
+
+    let mut worker = server.worker().await;
+    let assigned = worker.assigned().await;
+    assert_eq!(assigned.leaf.jobs[0].task, Task::Add { a: 2, b: 40 });
+    assert_eq!(server.client.job(&id).await["status"], "running");
+    worker.finish(&assigned, |_| returned("42")).await;
+    assert_eq!(worker.disposed().await[0].disposition, Disposition::Durable);
+    let state = server.client.job(&id).await;
+    assert_eq!(
+        state,
+        json!({
+            "jobId": id, "status": "done", "controlState": "running", "executionModel": "single",
+            "task": {"op": "add", "a": 2, "b": 40}, "result": 42, "error": null,
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_single_job_ends_with_its_envelope() {
+    let server = TestServer::start().await;
+    let body = json!({"code": "return args.x", "args": {"x": 7}, "timeoutMs": 500, "seed": 9});
+    let id = server.client.submit("/api/jobs/run-js", &body).await;
+    let mut worker = server.worker().await;
+    let assigned = worker.assigned().await;
+    let Task::RunJs(task) = assigned.leaf.jobs[0].task else {
+        panic!("not a script");
+    };
+    assert_eq!(task.code, Digest32::of(b"return args.x"));
+    assert_eq!(task.args, Digest32::of(br#"{"x":7}"#));
+    assert_eq!((task.timeout_ms, task.seed), (500, 9));
+    assert_eq!(assigned.contents, ["return args.x", r#"{"x":7}"#]);
+    assert_eq!(
+        assigned.leaf.expires_at.since(assigned.leaf.issued_at),
+        120_000
+    );
+
+    worker
+        .finish(&assigned, |_| {
+            let mut result = returned("7");
+            result.details = Some(Box::new(ResultDetails {
+                logs: vec!["[log] half way".into()],
+                ..ResultDetails::default()
+            }));
+            result
+        })
+        .await;
+    worker.disposed().await;
+    let result = &server.client.job(&id).await["result"];
+    assert_eq!(result["ok"], true);
+    assert_eq!(result["returnValue"], 7);
+    assert_eq!(result["argsType"], "object");
+    assert_eq!(result["output"]["text"], "[log] half way");
+}
+
+#[tokio::test]
+async fn a_script_that_fails_is_a_job_that_is_done() {
+    let server = TestServer::start().await;
+    let id = server
+        .client
+        .submit("/api/jobs/run-js", &json!({"code": "throw 1"}))
+        .await;
+    let mut worker = server.worker().await;
+    let assigned = worker.assigned().await;
+    worker
+        .finish(&assigned, |_| {
+            let mut result = returned("1");
+            result.status = ResultStatus::Threw;
+            result.value = None;
+            result
+        })
+        .await;
+    worker.disposed().await;
+    let state = server.client.job(&id).await;
+    assert_eq!(state["status"], "done");
+    assert_eq!(
+        (&state["result"]["ok"], &state["result"]["exitCode"]),
+        (&json!(false), &json!(1))
+    );
+}
+
+#[tokio::test]
+async fn a_sharded_job_is_the_exact_sum_of_its_shards() {
+    let server = TestServer::start().await;
+    let id = server
+        .client
+        .submit("/api/jobs/run-js", &sharded(100))
+        .await;
+    assert_eq!(server.client.job(&id).await["status"], "running");
+    let mut worker = server.worker().await;
+    let state = work_off(&mut worker, &server.client, &id).await;
+    assert_eq!(state["status"], "done");
+    assert_eq!(
+        state["task"]["shards"],
+        json!({"total": 100, "completed": 100, "failed": 0})
+    );
+    assert_eq!(
+        state["result"]["aggregate"],
+        json!({"hits": 4950, "samples": 100})
+    );
+    assert_eq!(state["result"]["completedShards"], 100);
+}
+
+#[tokio::test]
+async fn the_number_of_shards_costs_nothing_at_submission() {
+    let server = TestServer::start().await;
+    let id = server
+        .client
+        .submit("/api/jobs/run-js", &sharded(1_000_000_000))
+        .await;
+    let size = |path: &std::path::Path| {
+        let entries = std::fs::read_dir(path).unwrap();
+        entries
+            .map(|entry| entry.unwrap().metadata().unwrap().len())
+            .sum::<u64>()
+    };
+    assert!(size(server.folder.path()) < 1_000_000);
+    let state = server.client.job(&id).await;
+    assert_eq!(state["task"]["shards"]["total"], 1_000_000_000);
+}
+
+#[tokio::test]
+async fn contents_are_sent_once_and_long_ones_are_fetched_with_the_session_token() {
+    let server = TestServer::start().await;
+    let code = format!("return 1 // {}", "x".repeat(5000));
+    let body = json!({
+        "code": code, "args": {"short": true}, "executionModel": "sharded",
+        "shardConfig": {"totalUnits": 100_000, "unitsPerShard": 1},
+        "reducer": {"type": "sum", "fields": ["hits"]},
+    });
+    server.client.submit("/api/jobs/run-js", &body).await;
+    let mut worker = server.worker().await;
+    let first = worker.assigned().await;
+    assert_eq!(
+        first.contents,
+        [r#"{"short":true}"#],
+        "the code is too long to ride along"
+    );
+    worker.finish(&first, |_| returned(r#"{"hits":1}"#)).await;
+    let second = worker.assigned().await;
+    assert!(second.contents.is_empty(), "the worker has it");
+
+    let path = format!("/api/content/{}", Digest32::of(code.as_bytes()));
+    let bearer = format!("Bearer {}", worker.welcome().token);
+    let anyone = server.client.without_key();
+    let answer = anyone.get_with(&path, &[("authorization", &bearer)]).await;
+    assert_eq!((answer.status, answer.text.as_str()), (200, code.as_str()));
+    assert!(
+        answer
+            .header("cache-control")
+            .unwrap()
+            .contains("immutable")
+    );
+    assert_eq!(
+        server.client.get(&path).await.error(401),
+        "Unauthorized worker session."
+    );
+    let unknown = format!("/api/content/{}", Digest32::of(b"nothing"));
+    let answer = anyone
+        .get_with(&unknown, &[("authorization", &bearer)])
+        .await;
+    assert_eq!(answer.error(404), "No running job has this content.");
+}
+
+#[tokio::test]
+async fn what_a_worker_refuses_goes_to_another() {
+    let server = TestServer::start().await;
+    let id = server
+        .client
+        .submit("/api/jobs", &json!({"a": 1, "b": 1}))
+        .await;
+    let mut first = server.worker().await;
+    let refused = first.assigned().await;
+    first
+        .say(&ToServer::Refused(vec![Refused {
+            range: Some(refused.range()),
+            reason: RefusalReason::JobRefused,
+        }]))
+        .await;
+    let mut second = server.worker().await;
+    let assigned = second.assigned().await;
+    second.finish(&assigned, |_| returned("2")).await;
+    second.disposed().await;
+    assert_eq!(server.client.job(&id).await["result"], 2);
+}
+
+#[tokio::test]
+async fn workers_are_listed_while_they_are_connected() {
+    let server = TestServer::start().await;
+    let worker = server.worker().await;
+    let list = server.client.get("/api/workers").await.json();
+    assert_eq!(
+        (&list["count"], &list["totalSlots"]),
+        (&json!(1), &json!(4))
+    );
+    let row = &list["workers"][0];
+    assert_eq!(row["workerId"], worker.welcome().worker.as_str());
+    assert_eq!(
+        (&row["state"], &row["maxSlots"]),
+        (&json!("idle"), &json!(4))
+    );
+}

@@ -1,0 +1,11 @@
+//! The server from the outside: its API, its worker sockets, restarts, and the program itself.
+
+#![allow(clippy::unwrap_used, reason = "the helpers of tests, too")]
+
+mod api;
+mod hostile;
+mod jobs;
+mod program;
+mod restart;
+mod sessions;
+mod support;

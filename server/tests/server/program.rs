@@ -1,0 +1,160 @@
+//! The program: its commands, its output, its ends.
+
+use std::net::TcpListener;
+use std::process::{Command, Output};
+
+use serde_json::json;
+
+use crate::support::{Process, Worker, run_to_end};
+
+fn lines(bytes: &[u8]) -> Vec<String> {
+    String::from_utf8(bytes.to_vec())
+        .unwrap()
+        .lines()
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The only line of a refusal to start.
+fn refusal(output: &Output) -> String {
+    assert!(!output.status.success());
+    assert!(output.stdout.is_empty());
+    let lines = lines(&output.stderr);
+    let faults: Vec<_> = lines
+        .iter()
+        .filter(|line| line.starts_with("cluster-server: "))
+        .collect();
+    assert_eq!(faults.len(), 1, "{lines:?}");
+    faults[0].clone()
+}
+
+#[test]
+fn gen_secrets_prints_five_lines_that_a_server_starts_with_in_production() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run_to_end(folder.path(), &[], &["gen-secrets"]);
+    assert!(output.status.success());
+    let secrets = lines(&output.stdout);
+    let names: Vec<_> = secrets
+        .iter()
+        .map(|line| line.split('=').next().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "CLIENT_API_KEY",
+            "CLIENT_API_KEY_MNEMONIC",
+            "WORKER_INVITE_SECRET",
+            "JOB_SIGNING_PRIVATE_KEY_B64",
+            "JOB_SIGNING_PUBLIC_KEY_B64",
+        ]
+    );
+    let key = secrets[0].split_once('=').unwrap().1;
+    let words = secrets[1].split_once('=').unwrap().1;
+    assert_eq!(shared::mnemonic::to_words(key).unwrap(), words);
+    std::fs::write(folder.path().join(".env"), output.stdout).unwrap();
+    let server = Process::start(folder.path(), &[("NODE_ENV", "production")]);
+    assert!(
+        !folder.path().join("data/secrets.env").exists(),
+        "nothing had to be made"
+    );
+    drop(server);
+}
+
+#[test]
+fn production_without_secrets_does_not_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run_to_end(folder.path(), &[("NODE_ENV", "production")], &[]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    for name in [
+        "WORKER_INVITE_SECRET",
+        "JOB_SIGNING_PRIVATE_KEY_B64",
+        "JOB_SIGNING_PUBLIC_KEY_B64",
+    ] {
+        assert!(stderr.contains(&format!("{name} is not set")), "{stderr}");
+    }
+    assert!(!folder.path().join("data").exists());
+}
+
+#[test]
+fn what_keeps_it_from_starting_is_one_line_that_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let line = refusal(&run_to_end(folder.path(), &[("PORT", &port)], &[]));
+    assert!(
+        line.contains(&format!("cannot listen on 127.0.0.1:{port}")),
+        "{line}"
+    );
+    assert!(line.contains("set PORT to a free port"), "{line}");
+
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let line = refusal(&run_to_end(
+        folder.path(),
+        &[("DATA_DIR", file.to_str().unwrap())],
+        &[],
+    ));
+    assert!(line.contains("cannot use"), "{line}");
+
+    let line = refusal(&run_to_end(
+        folder.path(),
+        &[],
+        &["--env-file", "missing.env"],
+    ));
+    assert!(line.contains("missing.env"), "{line}");
+
+    let _running = Process::start(folder.path(), &[]);
+    let line = refusal(&run_to_end(folder.path(), &[], &[]));
+    assert!(
+        line.contains("another server uses the data folder"),
+        "{line}"
+    );
+}
+
+#[test]
+fn an_argument_that_is_not_known_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run_to_end(folder.path(), &[], &["--prot", "8080"]);
+    assert!(!output.status.success());
+    let help = run_to_end(folder.path(), &[], &["--help"]);
+    assert!(help.status.success() && !help.stdout.is_empty());
+}
+
+#[tokio::test]
+async fn a_signal_ends_it_in_order_and_it_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    for signal in ["TERM", "INT"] {
+        let server = Process::start(folder.path(), &[("SHUTDOWN_GRACE_SEC", "1")]);
+        let id = server
+            .client
+            .submit("/api/jobs", &json!({"a": 1, "b": 1}))
+            .await;
+        let mut worker = Worker::join(&server.url, &server.client.invite().await).await;
+        worker.assigned().await;
+        let kill = Command::new("kill")
+            .args([&format!("-{signal}"), &server.id().to_string()])
+            .status();
+        assert!(kill.unwrap().success());
+        worker.bye().await;
+        let ended = tokio::task::spawn_blocking(|| server.wait()).await.unwrap();
+        assert!(ended.success(), "{signal}: {ended}");
+        let server = Process::start(folder.path(), &[]);
+        assert_ne!(server.client.job(&id).await["status"], "done");
+        drop(server);
+    }
+}
+
+#[test]
+fn one_line_on_stdout_and_no_secret_anywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = "hunter2hunter2hunter2";
+    let values = [
+        ("WORKER_INVITE_SECRET", secret),
+        ("LOG_LEVEL", "trace"),
+        ("PORT", "70000"),
+    ];
+    let output = run_to_end(folder.path(), &values, &[]);
+    let said = [output.stdout, output.stderr].concat();
+    assert!(!String::from_utf8(said).unwrap().contains(secret));
+}

@@ -1,0 +1,149 @@
+//! `kill -9` at chosen moments: what was acknowledged is still there, and what workers still run is
+//! taken back by their tickets.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+use shared::ids::AttemptId;
+use shared::wire::{Disposition, Stage, ToServer};
+
+use crate::support::{Assigned, Offer, Process, Worker, held, returned, value};
+
+const SHARDS: u64 = 40;
+
+fn sharded() -> serde_json::Value {
+    json!({
+        "code": "return 1", "executionModel": "sharded",
+        "shardConfig": {"totalUnits": SHARDS, "unitsPerShard": 1},
+        "reducer": {"type": "sum", "fields": ["hits", "samples"]},
+    })
+}
+
+/// A server on the same data folder, after a kill.
+fn again(process: Process, folder: &tempfile::TempDir, reclaim_sec: &str) -> Process {
+    process.kill();
+    Process::start(folder.path(), &[("RECLAIM_SEC", reclaim_sec)])
+}
+
+/// Sends what the shards of an assignment return.
+async fn finish(worker: &mut Worker, assigned: &Assigned) {
+    let shards = &assigned.leaf.jobs[0].shards;
+    let result = |attempt: AttemptId| returned(&value(shards[attempt.index as usize].0.0));
+    worker.finish(assigned, result).await;
+}
+
+#[tokio::test]
+async fn results_of_before_a_kill_are_taken_by_their_tickets_and_counted_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Process::start(folder.path(), &[]);
+    let id = server.client.submit("/api/jobs/run-js", &sharded()).await;
+    let mut worker = Worker::join(&server.url, &server.client.invite().await).await;
+    let stored = worker.assigned().await;
+    finish(&mut worker, &stored).await;
+    worker.all_disposed(stored.attempts()).await;
+    let running = worker.assigned().await;
+    let before = server.client.job(&id).await["task"]["shards"]["completed"].clone();
+    assert_eq!(before, stored.attempts());
+    let welcome = worker.vanish().await;
+
+    // The worker did not hear that its first results are durable: it brings everything again.
+    let server = again(server, &folder, "1");
+    let state = server.client.job(&id).await;
+    assert_eq!(state["status"], "running");
+    assert_eq!(state["task"]["shards"]["completed"], before);
+    let resumed = Offer {
+        held: vec![
+            held(&stored, Stage::Finished),
+            held(&running, Stage::Running),
+        ],
+        ..Offer::with_token(&welcome, true)
+    };
+    let mut worker = Worker::offer(&server.url, &resumed).await;
+    assert_eq!(worker.session(), welcome.session);
+    let unknown: BTreeSet<_> = worker.welcome().unknown.iter().copied().collect();
+    let brought = [&stored, &running].map(|assigned| assigned.leaf.nonce);
+    assert_eq!(
+        unknown,
+        BTreeSet::from(brought),
+        "the new process knows none of them"
+    );
+    let tickets = vec![stored.ticket.clone(), running.ticket.clone()];
+    worker.say(&ToServer::Tickets(tickets)).await;
+    finish(&mut worker, &stored).await;
+    finish(&mut worker, &running).await;
+    let disposed = worker
+        .all_disposed(stored.attempts() + running.attempts())
+        .await;
+    assert_eq!(
+        disposed.get(&Disposition::Durable),
+        Some(&running.attempts())
+    );
+    assert_eq!(disposed.get(&Disposition::Refused), None);
+
+    let mut open = SHARDS as u32 - stored.attempts() - running.attempts();
+    while open > 0 {
+        let assigned = worker.assigned().await;
+        finish(&mut worker, &assigned).await;
+        let disposed = worker.all_disposed(assigned.attempts()).await;
+        assert_eq!(
+            disposed,
+            BTreeMap::from([(Disposition::Durable, assigned.attempts())])
+        );
+        open -= assigned.attempts();
+    }
+    let state = server.client.job(&id).await;
+    assert_eq!(state["status"], "done");
+    let sum = SHARDS * (SHARDS - 1) / 2;
+    assert_eq!(
+        state["result"]["aggregate"],
+        json!({"hits": sum, "samples": SHARDS})
+    );
+}
+
+#[tokio::test]
+async fn results_of_before_a_kill_without_a_ticket_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Process::start(folder.path(), &[]);
+    server
+        .client
+        .submit("/api/jobs", &json!({"a": 1, "b": 1}))
+        .await;
+    let mut worker = Worker::join(&server.url, &server.client.invite().await).await;
+    let assigned = worker.assigned().await;
+    let welcome = worker.vanish().await;
+    let server = again(server, &folder, "300");
+    let resumed = Offer {
+        held: vec![held(&assigned, Stage::Finished)],
+        ..Offer::with_token(&welcome, true)
+    };
+    let mut worker = Worker::offer(&server.url, &resumed).await;
+    worker.finish(&assigned, |_| returned("2")).await;
+    assert_eq!(worker.disposed().await[0].disposition, Disposition::Refused);
+}
+
+#[tokio::test]
+async fn done_jobs_invites_and_names_survive_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Process::start(folder.path(), &[]);
+    let id = server
+        .client
+        .submit("/api/jobs", &json!({"a": 20, "b": 22}))
+        .await;
+    let invite = server.client.invite().await;
+    let mut worker = Worker::join(&server.url, &invite).await;
+    let assigned = worker.assigned().await;
+    worker.finish(&assigned, |_| returned("42")).await;
+    worker.disposed().await;
+    let before = server.client.job(&id).await;
+    let kid = server.client.get("/api/public-config").await.json();
+
+    let server = again(server, &folder, "300");
+    assert_eq!(server.client.job(&id).await, before);
+    assert_eq!(server.client.get("/api/public-config").await.json(), kid);
+    let thief = Offer {
+        secret: 2,
+        ..Offer::invited(&invite)
+    };
+    let thief = Worker::offer(&server.url, &thief).await;
+    assert_ne!(thief.welcome().worker.as_str(), "worker-native");
+}

@@ -1,0 +1,11 @@
+//! A server on a free port, an HTTP client, and a worker that does what a test tells it.
+
+mod http;
+mod process;
+pub(crate) mod server;
+mod worker;
+
+pub(crate) use http::Client;
+pub(crate) use process::{Process, run_to_end};
+pub(crate) use server::TestServer;
+pub(crate) use worker::{Assigned, Offer, Worker, held, open, returned, value};

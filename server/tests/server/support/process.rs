@@ -1,0 +1,81 @@
+//! The program itself, as an operator starts it.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use super::Client;
+use super::server::KEY;
+
+/// A running program; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    pub(crate) client: Client,
+    pub(crate) url: String,
+}
+
+fn command(folder: &Path, values: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cluster-server"));
+    command
+        .env_clear()
+        .current_dir(folder)
+        .envs([
+            ("HOST", "127.0.0.1"),
+            ("PORT", "0"),
+            ("CLIENT_API_KEY", KEY),
+        ])
+        .env("DATA_DIR", folder.join("data"))
+        .envs(values.iter().copied())
+        .stdin(Stdio::null());
+    command
+}
+
+/// Runs it to an end that comes by itself.
+pub(crate) fn run_to_end(folder: &Path, values: &[(&str, &str)], args: &[&str]) -> Output {
+    command(folder, values).args(args).output().unwrap()
+}
+
+impl Process {
+    /// Starts it in a folder and waits until it listens.
+    pub(crate) fn start(folder: &Path, values: &[(&str, &str)]) -> Self {
+        let mut child = command(folder, values)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout = child.stdout.take().expect("it is piped");
+        let line = BufReader::new(stdout)
+            .lines()
+            .next()
+            .expect("a line")
+            .unwrap();
+        let url = line.strip_prefix("Listening on ").expect(&line).to_owned();
+        Self {
+            child,
+            client: Client::new(&url, KEY),
+            url,
+        }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) fn wait(mut self) -> std::process::ExitStatus {
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
