@@ -8,6 +8,8 @@ mod load;
 mod report;
 #[path = "bench/submit.rs"]
 mod submit;
+#[path = "bench/tabs.rs"]
+mod tabs;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -26,6 +28,8 @@ struct Args {
 enum Benchmark {
     /// Signed, verified, durable shard round trips by native workers.
     Load(load::Args),
+    /// Trivial shards in two real Chromium tabs.
+    Tabs(tabs::Args),
     /// Time and memory of submitting jobs of 10^6 and 10^9 shards.
     Submit,
     /// The baseline of `load`, as a process of its own.
@@ -37,6 +41,7 @@ enum Benchmark {
 async fn main() -> Result<()> {
     match Args::parse().benchmark {
         Benchmark::Load(args) => load::run(&args).await,
+        Benchmark::Tabs(args) => tabs::run(&args).await,
         Benchmark::Submit => submit::run(),
         Benchmark::EchoServer(args) => echo::serve(&args).await,
     }
