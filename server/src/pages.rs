@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -56,9 +57,10 @@ pub(crate) async fn sandbox(State(app): State<App>, headers: HeaderMap) -> Respo
 /// `/assets/<name>`
 pub(crate) async fn asset(
     State(app): State<App>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    let Path(name) = name.map_err(|_| ApiError::NotFound)?;
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
     if matches!(extension, "html" | "br") {
         return Err(ApiError::NotFound);

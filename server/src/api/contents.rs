@@ -1,5 +1,6 @@
 //! Code and args of running jobs, for the workers that run them.
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::IntoResponse;
@@ -13,8 +14,9 @@ use crate::auth::SessionWorker;
 pub(crate) async fn show(
     State(app): State<App>,
     _: SessionWorker,
-    Path(hash): Path<String>,
+    hash: Result<Path<String>, PathRejection>,
 ) -> Result<impl IntoResponse, ApiError> {
+    let Path(hash) = hash.map_err(|_| ApiError::UnknownContent)?;
     let hash: Digest32 = hash.parse().map_err(|_| ApiError::UnknownContent)?;
     let text = app.dispatch.content(hash).await?;
     let text = text.ok_or(ApiError::UnknownContent)?;

@@ -3,6 +3,7 @@
 mod state;
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use shared::api::{AddCreated, ControlState, JobCreated, JobState, JobStatus};
@@ -56,8 +57,9 @@ pub(crate) async fn submit_run_js(
 pub(crate) async fn show(
     State(app): State<App>,
     _: ApiClient,
-    Path(job): Path<String>,
+    job: Result<Path<String>, PathRejection>,
 ) -> Result<Json<JobState>, ApiError> {
+    let Path(job) = job.map_err(|_| ApiError::UnknownJob)?;
     let job: JobId = job.parse().map_err(|_| ApiError::UnknownJob)?;
     if let Some(live) = app.dispatch.job(job).await? {
         return Ok(Json(state::of_live(job, &live)));

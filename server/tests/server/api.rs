@@ -194,7 +194,8 @@ async fn what_is_not_there_is_told_in_json() {
         assert_eq!(client.get(path).await.error(404), "Not found.", "{path}");
     }
     let unknown = "00000000-0000-4000-8000-000000000000";
-    for id in [unknown, "not-an-id"] {
+    assert_eq!(client.get("/assets/%ff.js").await.error(404), "Not found.");
+    for id in [unknown, "not-an-id", "%ff"] {
         let answer = client.get(&format!("/api/jobs/{id}")).await;
         assert_eq!(answer.error(404), "Job not found.");
     }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use shared::envelope::Task;
 use shared::ids::Digest32;
-use shared::wire::{Disposition, RefusalReason, Refused, ResultDetails, ResultStatus, ToServer};
+use shared::wire::{
+    ByeReason, Disposition, RefusalReason, Refused, ResultDetails, ResultStatus, ToServer,
+};
 
 use crate::support::{Client, TestServer, Worker, returned, value};
 
@@ -66,6 +68,24 @@ async fn an_add_job_is_queued_then_done() {
             "jobId": id, "status": "done", "controlState": "running", "executionModel": "single",
             "task": {"op": "add", "a": 2, "b": 40}, "result": 42, "error": null,
         })
+    );
+}
+
+#[tokio::test]
+async fn a_single_job_is_queued_again_when_its_worker_leaves() {
+    let server = TestServer::start().await;
+    let mut worker = server.worker().await;
+    let body = json!({"code": "return 1"});
+    let answer = server.client.post("/api/jobs/run-js", &body).await.json();
+    assert_eq!(answer["status"], "running", "a worker was free");
+    let id = answer["jobId"].as_str().unwrap();
+    worker.assigned().await;
+    worker.say(&ToServer::Leave).await;
+    assert_eq!(worker.bye().await, ByeReason::Replaced);
+    let state = server.client.job(id).await;
+    assert_eq!(
+        (&state["status"], &state["waiting"]),
+        (&json!("queued"), &json!("no worker"))
     );
 }
 
@@ -234,6 +254,36 @@ async fn what_a_worker_refuses_goes_to_another() {
     let assigned = second.assigned().await;
     second.finish(&assigned, |_| returned("2")).await;
     second.disposed().await;
+    assert_eq!(server.client.job(&id).await["result"], 2);
+}
+
+#[tokio::test]
+async fn results_wait_for_a_store_that_cannot_be_written_and_none_is_lost() {
+    let server = TestServer::start().await;
+    let id = server
+        .client
+        .submit("/api/jobs", &json!({"a": 1, "b": 1}))
+        .await;
+    let mut worker = server.worker().await;
+    let assigned = worker.assigned().await;
+    let database = rusqlite::Connection::open(server.folder.path().join("cluster.db")).unwrap();
+    database.execute_batch("BEGIN IMMEDIATE").unwrap();
+    worker.finish(&assigned, |_| returned("2")).await;
+    let refused = server
+        .client
+        .post("/api/jobs", &json!({"a": 1, "b": 1}))
+        .await;
+    assert_eq!(
+        refused.status, 503,
+        "the store has given up on a transaction meanwhile"
+    );
+    assert_eq!(
+        server.client.job(&id).await["status"],
+        "running",
+        "nothing shows before it is stored"
+    );
+    database.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(worker.disposed().await[0].disposition, Disposition::Durable);
     assert_eq!(server.client.job(&id).await["result"], 2);
 }
 

@@ -11,9 +11,9 @@ use crate::dispatch::LiveJob;
 use crate::store::{Outcome, Progress, StoredJob};
 
 /// Status of a job that has not ended.
-pub(super) const fn status(plan: Plan, is_started: bool) -> JobStatus {
+pub(super) const fn status(plan: Plan, is_running: bool) -> JobStatus {
     match plan {
-        Plan::Single if !is_started => JobStatus::Queued,
+        Plan::Single if !is_running => JobStatus::Queued,
         Plan::Single | Plan::Sharded(_) => JobStatus::Running,
     }
 }
@@ -23,7 +23,9 @@ pub(super) fn of_live(job: JobId, live: &LiveJob) -> JobState {
     let plan = live.spec.plan();
     let view = &live.view;
     let mut state = unfinished(job, &live.spec, view.completed, view.failed);
-    state.status = status(plan, view.in_flight > 0 || view.completed > 0);
+    // A result that is not stored yet is with nobody, and still the job runs.
+    let is_abandoned = view.in_flight == 0 && !live.has_workers;
+    state.status = status(plan, view.started && !is_abandoned);
     state.waiting = (!live.has_workers).then(|| "no worker".into());
     state
 }

@@ -92,12 +92,15 @@ pub(super) fn job(connection: &Connection, job: JobId) -> rusqlite::Result<Optio
         .optional()
 }
 
-pub(super) fn unfinished_jobs(connection: &Connection) -> rusqlite::Result<Vec<UnfinishedJob>> {
-    let sql = format!(
+fn unfinished_sql() -> String {
+    format!(
         "SELECT {JOB_COLUMNS} FROM job_states JOIN jobs ON id = job WHERE outcome IS NULL \
          ORDER BY created_ms, jobs.rowid"
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
+    )
+}
+
+pub(super) fn unfinished_jobs(connection: &Connection) -> rusqlite::Result<Vec<UnfinishedJob>> {
+    let mut statement = connection.prepare_cached(&unfinished_sql())?;
     let jobs = statement.query_map((), stored_job)?;
     jobs.map(|stored| {
         let stored = stored?;
@@ -185,5 +188,25 @@ fn outcome(row: &Row<'_>) -> rusqlite::Result<Option<Outcome>> {
         Some(super::batch::REDUCED) => Ok(Some(Outcome::Reduced)),
         Some(super::batch::FAILED) => row.get("error").map(|text| Some(Outcome::Failed(text))),
         Some(_) => Err(damaged("unknown outcome of a job")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finished_jobs_cost_nothing_at_start() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        super::super::schema::migrate(&mut connection).unwrap();
+        let sql = format!("EXPLAIN QUERY PLAN {}", unfinished_sql());
+        let mut statement = connection.prepare(&sql).unwrap();
+        let steps = statement
+            .query_map((), |row| row.get::<_, String>("detail"))
+            .unwrap();
+        let plan: Vec<String> = steps.map(Result::unwrap).collect();
+        let has = |part: &str| plan.iter().any(|step| step.contains(part));
+        assert!(has("job_states USING INDEX unfinished_jobs"), "{plan:?}");
+        assert!(has("SEARCH jobs USING INDEX"), "{plan:?}");
     }
 }
