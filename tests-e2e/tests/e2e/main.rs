@@ -15,3 +15,4 @@ mod pi;
 mod refusals;
 mod restart;
 mod settings;
+mod webcrypto;
