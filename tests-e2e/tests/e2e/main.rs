@@ -8,6 +8,7 @@ mod bad_jobs;
 mod battery;
 mod browser;
 mod canary;
+mod client_page;
 mod cluster;
 mod command_line;
 mod hostile_server;
