@@ -2,6 +2,8 @@
 
 #[path = "bench/echo.rs"]
 mod echo;
+#[path = "bench/job.rs"]
+mod job;
 #[path = "bench/load.rs"]
 mod load;
 #[path = "bench/report.rs"]

@@ -17,10 +17,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::echo::{self, FrameSizes};
+use crate::job::{self, KEY};
 use crate::report::{Table, grouped, percentile};
 
-const KEY: &str = "000102030405060708090a0b0c0d0e0f";
-const UNITS_PER_SHARD: u64 = 1_000;
 const LIMIT: Duration = Duration::from_secs(600);
 const BASELINE_TIME: Duration = Duration::from_secs(2);
 /// An API call this often while a job runs.
@@ -138,25 +137,15 @@ impl Cluster {
         let (up, down) = (self.traffic(|it| &it.sent), self.traffic(|it| &it.received));
         let cpu = process_stat::cpu_seconds(self.server.id())?;
         let started = Instant::now();
-        let job = api.run_js(&json!({
-            "code": "return {hits: 785, samples: __BRAIN__.units}",
-            "executionModel": "sharded",
-            "shardConfig": {"totalUnits": shards * UNITS_PER_SHARD, "unitsPerShard": UNITS_PER_SHARD},
-            "reducer": {"type": "sum", "fields": ["hits", "samples"]},
-        }))?;
+        let id = api.run_js(&job::trivial(shards))?;
         let calls = tokio::task::spawn_blocking({
-            let (api, job) = (api.clone(), job.clone());
-            move || follow(&api, &job)
+            let (api, id) = (api.clone(), id.clone());
+            move || follow(&api, &id)
         });
         let api_ms = calls.await??;
         let seconds = started.elapsed().as_secs_f64();
-        let result = api.result(&job, LIMIT).await?;
-        let expected = json!({"hits": shards * 785, "samples": shards * UNITS_PER_SHARD});
-        ensure!(
-            result["aggregate"] == expected,
-            "{} instead of {expected}",
-            result["aggregate"]
-        );
+        let result = api.result(&id, LIMIT).await?;
+        job::check(shards, &result)?;
         let (up_after, down_after) = (self.traffic(|it| &it.sent), self.traffic(|it| &it.received));
         Ok(Measured {
             seconds,

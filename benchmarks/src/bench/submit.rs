@@ -8,9 +8,9 @@ use serde_json::json;
 use tests_e2e::ServerSetup;
 use tests_e2e::artifacts::program;
 
+use crate::job::KEY;
 use crate::report::{Table, grouped, percentile};
 
-const KEY: &str = "000102030405060708090a0b0c0d0e0f";
 const SIZES: [u64; 3] = [10, 1_000_000, 1_000_000_000];
 const REPETITIONS: usize = 20;
 

@@ -2,15 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
-use serde_json::json;
+use anyhow::Result;
 use tests_e2e::artifacts::program;
 use tests_e2e::{Chromium, ServerSetup, WorkerTab};
 
+use crate::job::{self, KEY};
 use crate::report::{Table, grouped};
 
-const KEY: &str = "000102030405060708090a0b0c0d0e0f";
-const UNITS_PER_SHARD: u64 = 1_000;
 const LIMIT: Duration = Duration::from_secs(600);
 const TABS: usize = 2;
 
@@ -37,21 +35,10 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
     let mut table = Table::new(&["shards", "seconds", "shards/s"]);
     for &shards in &args.shards {
         let started = Instant::now();
-        let job = api.run_js(&json!({
-            "code": "return {hits: 785, samples: __BRAIN__.units}",
-            "executionModel": "sharded",
-            "shardConfig":
-                {"totalUnits": shards * UNITS_PER_SHARD, "unitsPerShard": UNITS_PER_SHARD},
-            "reducer": {"type": "sum", "fields": ["hits", "samples"]},
-        }))?;
-        let result = api.result(&job, LIMIT).await?;
+        let id = api.run_js(&job::trivial(shards))?;
+        let result = api.result(&id, LIMIT).await?;
         let seconds = started.elapsed().as_secs_f64();
-        let expected = json!({"hits": shards * 785, "samples": shards * UNITS_PER_SHARD});
-        ensure!(
-            result["aggregate"] == expected,
-            "{} instead of {expected}",
-            result["aggregate"]
-        );
+        job::check(shards, &result)?;
         table.row(vec![
             grouped(shards as f64),
             format!("{seconds:.2}"),

@@ -5,7 +5,7 @@
 
 use shared::limits::{MAX_ERROR_CHARS, MAX_LOG_LINE_CHARS, MAX_LOG_LINES};
 use shared::reduce::check_value;
-use shared::wire::{ErrorText, ResultDetails, ResultRow, ResultStatus, ShardResult};
+use shared::wire::{ResultDetails, ResultRow, ResultStatus, ShardResult};
 
 /// Notes that a result keeps.
 const MAX_NOTES: usize = 16;
@@ -19,7 +19,7 @@ pub(super) fn make_harmless(row: &mut ResultRow, max_bytes: usize) {
         cut(details);
     }
     if let Some(fault) = fault(result, max_bytes) {
-        *result = broken(result.duration_us, fault);
+        *result = ShardResult::failed(ResultStatus::ExecutorFailed, result.duration_us, fault);
     }
 }
 
@@ -29,21 +29,6 @@ fn fault(result: &ShardResult, max_bytes: usize) -> Option<String> {
     }
     let checked = result.value.as_deref().map_or(Ok(()), check_value);
     checked.err().map(|error| error.to_string())
-}
-
-fn broken(duration_us: u64, message: String) -> ShardResult {
-    ShardResult {
-        status: ResultStatus::ExecutorFailed,
-        duration_us,
-        value: None,
-        details: Some(Box::new(ResultDetails {
-            error: Some(ErrorText {
-                message,
-                stack: None,
-            }),
-            ..ResultDetails::default()
-        })),
-    }
 }
 
 fn text_bytes(result: &ShardResult) -> usize {

@@ -161,6 +161,22 @@ pub struct ShardResult {
 }
 
 impl ShardResult {
+    /// The result of a run that gave no value, and why.
+    pub fn failed(status: ResultStatus, duration_us: u64, message: String) -> Self {
+        Self {
+            status,
+            duration_us,
+            value: None,
+            details: Some(Box::new(ResultDetails {
+                error: Some(ErrorText {
+                    message,
+                    stack: None,
+                }),
+                ..ResultDetails::default()
+            })),
+        }
+    }
+
     /// Run time as the run envelope shows it: whole milliseconds, rounded.
     pub const fn duration_ms(&self) -> u64 {
         self.duration_us.saturating_add(500) / 1000

@@ -17,7 +17,7 @@ use std::rc::Rc;
 
 use shared::ids::{AttemptId, JobId};
 use shared::time::Millis;
-use shared::wire::{ErrorText, ResultDetails, ResultStatus, ShardResult};
+use shared::wire::{ResultStatus, ShardResult};
 
 use executor::{Executor, Overdue, Unreported};
 use pace::Pace;
@@ -488,18 +488,7 @@ fn failed_result(cause: Failure<'_>, timeout_ms: u64) -> ShardResult {
             ["Executor failed: ", reason].concat(),
         ),
     };
-    ShardResult {
-        status,
-        duration_us,
-        value: None,
-        details: Some(Box::new(ResultDetails {
-            error: Some(ErrorText {
-                message,
-                stack: None,
-            }),
-            ..ResultDetails::default()
-        })),
-    }
+    ShardResult::failed(status, duration_us, message)
 }
 
 #[cfg(test)]
