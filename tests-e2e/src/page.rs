@@ -125,6 +125,35 @@ pub struct Page {
     console: Console,
 }
 
+/// Brings an element into view, finds its middle, and from then on keeps a click that would reach
+/// another element from doing anything.
+const AIM: &str = r"it => {
+    it?.scrollIntoView({block: 'center', behavior: 'instant'});
+    const r = it?.getBoundingClientRect();
+    if (!r) return {hit: true, x: 0, y: 0};
+    const x = r.x + r.width / 2, y = r.y + r.height / 2;
+    const top = document.elementFromPoint(x, y);
+    const kinds = ['pointerdown', 'mousedown', 'pointerup', 'mouseup', 'click'];
+    const guard = event => {
+        const reaches = event.composedPath().includes(it);
+        if (!reaches) {
+            event.preventDefault();
+            event.stopImmediatePropagation();
+        }
+        if (event.type === 'click') globalThis.__aim.landed = reaches;
+    };
+    globalThis.__aim?.end();
+    for (const kind of kinds) addEventListener(kind, guard, true);
+    globalThis.__aim = {
+        landed: false,
+        end() {
+            kinds.forEach(kind => removeEventListener(kind, guard, true));
+            return this.landed;
+        },
+    };
+    return {x, y, hit: it === top || it.contains(top)};
+}";
+
 impl Page {
     pub(crate) fn new(
         cdp: Cdp,
@@ -262,31 +291,43 @@ impl Page {
             .to_owned())
     }
 
-    /// Waits until the element is there, enabled and in view, then clicks it with the mouse.
+    /// Waits until the element is there, enabled and in view, then clicks it with the mouse. A page
+    /// that shifts under the pointer does not get the click; it is aimed anew, as a person would.
     ///
     /// # Errors
     /// It does not become clickable, or something else lies over it.
     pub async fn click(&self, selector: &str) -> Result<()> {
         let quoted = json!(selector);
-        self.wait_until(&format!(
-            "(it => it && !it.disabled && it.getClientRects().length > 0)\
-             (document.querySelector({quoted}))"
-        ))
-        .await?;
-        let place = self
-            .evaluate(&format!(
-                "(it => {{ it.scrollIntoView({{block: 'center', behavior: 'instant'}}); \
-                  const r = it.getBoundingClientRect(); \
-                  const x = r.x + r.width / 2, y = r.y + r.height / 2; \
-                  const top = document.elementFromPoint(x, y); \
-                  return {{x, y, hit: it === top || it.contains(top)}} }})\
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            self.wait_until(&format!(
+                "(it => it && !it.disabled && it.getClientRects().length > 0)\
                  (document.querySelector({quoted}))"
             ))
             .await?;
-        ensure!(
-            place["hit"] == json!(true),
-            "{selector} is covered by something"
-        );
+            let place = self
+                .evaluate(&format!("({AIM})(document.querySelector({quoted}))"))
+                .await?;
+            ensure!(
+                place["hit"] == json!(true),
+                "{selector} is covered by something"
+            );
+            self.press_and_release(&place).await?;
+            // A page that the click has left knows nothing of it.
+            let landed = self
+                .evaluate("globalThis.__aim ? globalThis.__aim.end() : true")
+                .await;
+            if landed.map_or(true, |landed| landed == json!(true)) {
+                return Ok(());
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "{selector} moves away from every click"
+            );
+        }
+    }
+
+    async fn press_and_release(&self, place: &Value) -> Result<()> {
         for kind in ["mouseMoved", "mousePressed", "mouseReleased"] {
             let params = json!({
                 "type": kind, "x": place["x"], "y": place["y"],

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
+use serde_json::json;
 use tests_e2e::{Chromium, Page};
 
 /// A page as an address, so that these tests need no server.
@@ -66,6 +67,28 @@ async fn a_click_reaches_only_what_a_person_could_click() -> Result<()> {
     assert!(refused.to_string().contains("covered"), "{refused}");
     page.fill("#field", "new text").await?;
     assert_eq!(page.evaluate("field.value").await?, "new text");
+    browser.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_click_follows_what_moves_away_and_hits_nothing_else() -> Result<()> {
+    let browser = Chromium::launch().await?;
+    let page = browser
+        .open(&html(
+            "<div id=gap></div><button id=other onclick='hitOther = true'>other</button><br>\
+             <button id=shy onclick='hitShy = true'>shy</button>\
+             <script>addEventListener('mousemove', () => gap.style.height = '21px', {once: true})\
+             </script>",
+        ))
+        .await?;
+    page.click("#shy").await?;
+    assert_eq!(page.evaluate("globalThis.hitShy").await?, true);
+    assert_eq!(
+        page.evaluate("globalThis.hitOther ?? null").await?,
+        json!(null)
+    );
+    page.evaluate("other.click()").await?;
+    assert_eq!(page.evaluate("globalThis.hitOther").await?, true);
     browser.close().await
 }
 
