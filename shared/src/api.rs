@@ -7,6 +7,7 @@
 mod envelope;
 mod invite;
 mod job;
+mod live;
 mod number;
 mod problem;
 mod reduced;
@@ -21,6 +22,7 @@ pub use job::{
     AddCreated, ControlState, ExecutionModel, JobCreated, JobState, JobStatus, RandomView,
     RunJsTask, ShardConfig, ShardCounts, TaskView,
 };
+pub use live::{CHANGE_EVENT, Members, SNAPSHOT_EVENT};
 pub use number::JsNumber;
 pub use problem::Problem;
 pub use reduced::{AggregateObject, DerivedRatios, ReducedResult, ReducerView};

@@ -112,6 +112,10 @@ pub struct JobState {
     pub result: Option<Box<RawValue>>,
     /// Why it failed.
     pub error: Option<String>,
+    /// What the shards completed so far amount to; only of a sharded job that has not ended, and
+    /// not of `collect` (addition).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<ReducedResult>,
     /// Why it cannot go on at the moment (addition).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<String>,
@@ -307,6 +311,7 @@ mod tests {
             task: TaskView::new(spec, ControlState::Running, 4, 1),
             result: None,
             error: None,
+            partial: None,
             waiting: None,
         }
     }

@@ -66,6 +66,7 @@ fn unfinished(job: JobId, spec: &JobSpec, completed: u64, failed: u64) -> JobSta
         task: TaskView::new(spec, control_state, completed, failed),
         result: None,
         error: None,
+        partial: None,
         waiting: None,
     }
 }
