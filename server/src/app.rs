@@ -12,6 +12,7 @@ use scheduler::SchedulerConfig;
 use shared::ids::Digest32;
 use shared::mnemonic::ClientKey;
 
+use crate::api::jobs::Streams;
 use crate::clock::Clock;
 use crate::config::{Hsts, JobSettings};
 use crate::dispatch::Dispatch;
@@ -58,6 +59,8 @@ pub(crate) struct AppParts {
     pub store: Arc<dyn Store>,
     /// Running jobs.
     pub dispatch: Dispatch,
+    /// Clients that follow a job.
+    pub streams: Streams,
     /// Workers' sockets.
     pub gateway: Arc<Gateway>,
     /// Pages.

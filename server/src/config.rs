@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use settings as s;
+use shared::job::FanOut;
 use values::Reader;
 
 pub use sources::{Command, SourceError, env_example, parse_args};
@@ -76,6 +77,8 @@ pub struct JobSettings {
     pub max_args_bytes: usize,
     /// Bytes of a result, 1024..=1 MiB.
     pub max_result_bytes: usize,
+    /// What is advised on the number of shards (`SHARD_*`).
+    pub fan_out: FanOut,
     /// Reported to clients, milliseconds.
     pub min_timeout_ms: u64,
     /// Reported to clients, milliseconds.
@@ -211,6 +214,11 @@ fn job_settings(read: &mut Reader<'_>) -> JobSettings {
         max_code_bytes: read.int_as(&s::CUSTOM_JOB_MAX_CODE_BYTES),
         max_args_bytes: read.int_as(&s::CUSTOM_JOB_MAX_ARGS_BYTES),
         max_result_bytes: read.int_as(&s::CUSTOM_JOB_MAX_RESULT_BYTES),
+        fan_out: FanOut {
+            min_units: read.int(&s::SHARD_MIN_UNITS),
+            max_per_worker: read.int(&s::SHARD_MAX_PER_WORKER),
+            absolute_max: read.int(&s::SHARD_ABSOLUTE_MAX),
+        },
         min_timeout_ms,
         max_timeout_ms,
         default_timeout_ms,

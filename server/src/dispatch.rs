@@ -7,13 +7,14 @@
 mod catalog;
 mod sessions;
 mod shell;
+mod watchers;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use scheduler::{Event, JobAssignment, JobView, Scheduler, SchedulerConfig};
+use scheduler::{Event, JobAssignment, JobView, Scheduler, SchedulerConfig, WorkerView};
 use shared::ids::{Digest32, JobId, Nonce, SessionId, WorkerId};
-use shared::job::JobSpec;
+use shared::job::{Capacity, JobSpec};
 use shared::wire::{DeviceFacts, Held, Refused, ResultBatch, WorkerLimits};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -27,6 +28,7 @@ use shell::Shell;
 
 pub(crate) use catalog::ReadyJob;
 pub(crate) use sessions::LiveWorker;
+pub(crate) use watchers::Watch;
 
 /// Letters that may wait.
 const MAX_LETTERS: usize = 4096;
@@ -48,6 +50,9 @@ pub(crate) enum Overloaded {
     /// Too many jobs have not ended.
     #[error("too many jobs have not ended yet")]
     Jobs,
+    /// Too many clients follow a job.
+    #[error("too many streams are open")]
+    Streams,
 }
 
 /// A handle to the task.
@@ -62,7 +67,9 @@ pub(crate) struct Dispatch {
 enum Letter {
     Submit(Box<ReadyJob>, oneshot::Sender<JobView>),
     Job(JobId, oneshot::Sender<Option<LiveJob>>),
+    Watch(JobId, oneshot::Sender<Option<Watch>>),
     Workers(oneshot::Sender<Vec<LiveWorker>>),
+    Capacity(oneshot::Sender<Capacity>),
     Content(Digest32, oneshot::Sender<Option<Arc<str>>>),
     Join(Box<Join>),
     Report {
@@ -221,6 +228,22 @@ impl Dispatch {
         self.ask(|reply| Letter::Job(job, reply)).await
     }
 
+    /// Tells of every change of a job that has not ended; `None` for any other.
+    ///
+    /// # Errors
+    /// [`Overloaded`].
+    pub(crate) async fn watch(&self, job: JobId) -> Result<Option<Watch>, Overloaded> {
+        self.ask(|reply| Letter::Watch(job, reply)).await
+    }
+
+    /// What the workers, those within grace included, can run.
+    ///
+    /// # Errors
+    /// [`Overloaded`].
+    pub(crate) async fn capacity(&self) -> Result<Capacity, Overloaded> {
+        self.ask(Letter::Capacity).await
+    }
+
     /// The connected workers, in order of their names.
     ///
     /// # Errors
@@ -364,6 +387,13 @@ impl Task {
             Letter::Job(job, reply) => {
                 let _ = reply.send(self.live_job(job));
             }
+            Letter::Watch(job, reply) => {
+                let is_running = self.scheduler.job(job).is_some();
+                let _ = reply.send(is_running.then(|| self.shell.watch(job)));
+            }
+            Letter::Capacity(reply) => {
+                let _ = reply.send(capacity(&self.scheduler.workers()));
+            }
             Letter::Workers(reply) => {
                 let _ = reply.send(self.shell.worker_rows(&self.scheduler.workers()));
             }
@@ -442,6 +472,13 @@ impl Report {
             Self::Refused(refusals) => Event::Refused { session, refusals },
             Self::Leave => Event::WorkerLeft { session },
         }
+    }
+}
+
+fn capacity(workers: &[WorkerView]) -> Capacity {
+    Capacity {
+        workers: workers.len() as u64,
+        slots: workers.iter().map(|worker| u64::from(worker.slots)).sum(),
     }
 }
 

@@ -31,6 +31,7 @@ pub(crate) fn router(app: App) -> Router {
         .route(&at("/api/jobs"), post(jobs::submit_add))
         .route(&at("/api/jobs/run-js"), post(jobs::submit_run_js))
         .route(&at("/api/jobs/{job}"), get(jobs::show))
+        .route(&at("/api/jobs/{job}/stream"), get(jobs::stream))
         .route(&at("/api/workers"), get(workers::list))
         .route(&at("/api/content/{hash}"), get(contents::show))
         .route(&at("/ws/worker"), get(gateway::open))

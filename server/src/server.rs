@@ -136,6 +136,7 @@ impl Server {
             tokens,
             store,
             dispatch,
+            streams: Default::default(),
             gateway: Arc::new(gateway),
             pages: config.assets_dir.map_or(Pages::BuiltIn, Pages::Folder),
             base_path: config.base_path,

@@ -10,7 +10,7 @@ const UNITS_PER_SHARD: u64 = 1_000;
 pub(crate) fn trivial(shards: u64) -> Value {
     json!({
         "code": "return {hits: 785, samples: __BRAIN__.units}",
-        "executionModel": "sharded",
+        "executionModel": "sharded", "allowDowngrade": false,
         "shardConfig": {"totalUnits": shards * UNITS_PER_SHARD, "unitsPerShard": UNITS_PER_SHARD},
         "reducer": {"type": "sum", "fields": ["hits", "samples"]},
     })

@@ -28,7 +28,7 @@ pub(crate) fn run() -> Result<()> {
             let started = Instant::now();
             api.run_js(&json!({
                 "code": "return {hits: 1}",
-                "executionModel": "sharded",
+                "executionModel": "sharded", "allowDowngrade": false,
                 "shardConfig": {"totalUnits": shards, "unitsPerShard": 1},
                 "reducer": {"type": "sum", "fields": ["hits"]},
             }))?;

@@ -1,14 +1,16 @@
 //! Submitting jobs and reading how they stand.
 
 mod state;
+mod stream;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use serde::Deserialize;
 use shared::api::{AddCreated, ControlState, JobCreated, JobState, JobStatus};
 use shared::ids::JobId;
-use shared::job::{JobLimits, JobSpec, parse_add, parse_run_js};
+use shared::job::{JobLimits, JobSpec, advice, downgrade, parse_add, parse_run_js};
 
 use super::ApiError;
 use super::body::JsonBody;
@@ -17,6 +19,8 @@ use crate::auth::ApiClient;
 use crate::dispatch::{Place, ReadyJob};
 use crate::random;
 use crate::store::NewJob;
+use state::Detail;
+pub(crate) use stream::{Streams, stream};
 
 /// `POST /api/jobs`
 pub(crate) async fn submit_add(
@@ -40,7 +44,8 @@ pub(crate) async fn submit_run_js(
         default_timeout_ms: app.jobs.default_timeout_ms,
     };
     let seed = u64::from_le_bytes(random::bytes());
-    let spec = parse_run_js(&body, &limits, seed)?;
+    let mut spec = parse_run_js(&body, &limits, seed)?;
+    let note = adjust(&app, &mut spec).await?;
     let execution_model = spec.plan().into();
     let (job_id, status) = accept(&app, spec).await?;
     let created = JobCreated {
@@ -48,7 +53,7 @@ pub(crate) async fn submit_run_js(
         status,
         control_state: ControlState::Running,
         execution_model,
-        note: None,
+        note,
     };
     Ok((StatusCode::CREATED, Json(created)))
 }
@@ -58,14 +63,42 @@ pub(crate) async fn show(
     State(app): State<App>,
     _: ApiClient,
     job: Result<Path<String>, PathRejection>,
+    Query(query): Query<ShowQuery>,
 ) -> Result<Json<JobState>, ApiError> {
+    let detail = match query.result.as_deref() {
+        Some("none") => Detail::WithoutResult,
+        Some(_) | None => Detail::Whole,
+    };
+    read(&app, job_id(job)?, detail).await.map(Json)
+}
+
+/// What `GET /api/jobs/<id>` may be asked.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ShowQuery {
+    /// `none` leaves the result out.
+    result: Option<String>,
+}
+
+fn job_id(job: Result<Path<String>, PathRejection>) -> Result<JobId, ApiError> {
     let Path(job) = job.map_err(|_| ApiError::UnknownJob)?;
-    let job: JobId = job.parse().map_err(|_| ApiError::UnknownJob)?;
+    job.parse().map_err(|_| ApiError::UnknownJob)
+}
+
+async fn read(app: &App, job: JobId, detail: Detail) -> Result<JobState, ApiError> {
     if let Some(live) = app.dispatch.job(job).await? {
-        return Ok(Json(state::of_live(job, &live)));
+        return Ok(state::of_live(job, &live));
     }
     let stored = app.store.job(job).await?.ok_or(ApiError::UnknownJob)?;
-    Ok(Json(state::of_stored(&stored)))
+    Ok(state::of_stored(&stored, detail))
+}
+
+/// Fits a job to the cluster as it is at this moment; what its owner should know of that.
+async fn adjust(app: &App, spec: &mut JobSpec) -> Result<Option<String>, ApiError> {
+    let JobSpec::RunJs(run) = spec else {
+        return Ok(None);
+    };
+    let capacity = app.dispatch.capacity().await?;
+    Ok(downgrade(run, capacity).or_else(|| advice(run.sharding()?, capacity, app.jobs.fan_out)))
 }
 
 /// Stores a job and hands it over. What follows on the store must happen even if the client goes

@@ -125,6 +125,12 @@ settings! {
     CUSTOM_JOB_MAX_TIMEOUT_MS = "9007199254740991", Kind::Int(0, MAX_SAFE_INTEGER);
     /// Timeout of a job that does not say its own, in milliseconds; 0 for none.
     CUSTOM_JOB_DEFAULT_TIMEOUT_MS = "0", Kind::Int(0, MAX_SAFE_INTEGER);
+    /// Units that a shard should have at least; advice only.
+    SHARD_MIN_UNITS = "1", Kind::Int(1, MAX_SAFE_INTEGER);
+    /// Shards that a job should have at most for each worker or slot; advice only.
+    SHARD_MAX_PER_WORKER = "200", Kind::Int(1, MAX_SAFE_INTEGER);
+    /// Shards that a job should have at most; advice only.
+    SHARD_ABSOLUTE_MAX = "9007199254740991", Kind::Int(100, MAX_SAFE_INTEGER);
     /// Bytes of a request body; raised where code and args need more.
     REQUEST_BODY_LIMIT = "128kb", Kind::Size(1024, 64 * MIB);
     /// Bytes of one frame of the worker socket; raised where a result needs more.

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::catalog::{Catalog, ReadyJob};
 use super::sessions::{LiveWorker, Sessions};
+use super::watchers::{Watch, Watchers};
 use super::{Commit, Join};
 use crate::clock::Clock;
 use crate::signer::Signer;
@@ -26,6 +27,7 @@ pub(super) struct Shell {
     commits: mpsc::UnboundedSender<Commit>,
     catalog: Catalog,
     sessions: Sessions,
+    watchers: Watchers,
 }
 
 impl Shell {
@@ -44,6 +46,7 @@ impl Shell {
             commits,
             catalog: Catalog::default(),
             sessions: Sessions::default(),
+            watchers: Watchers::default(),
         }
     }
 
@@ -59,6 +62,10 @@ impl Shell {
         self.catalog.content(hash)
     }
 
+    pub(super) fn watch(&mut self, job: JobId) -> Watch {
+        self.watchers.watch(job)
+    }
+
     pub(super) fn worker_rows(&self, views: &[WorkerView]) -> Vec<LiveWorker> {
         self.sessions.rows(views, self.clock.mono())
     }
@@ -68,7 +75,11 @@ impl Shell {
     }
 
     pub(super) fn attach(&mut self, join: Join) {
+        let was_deserted = !self.has_workers();
         self.sessions.attach(join, self.clock.mono());
+        if was_deserted {
+            self.watchers.all_changed();
+        }
     }
 
     pub(super) fn hear(&mut self, session: SessionId, connection: u64) -> bool {
@@ -76,11 +87,16 @@ impl Shell {
     }
 
     pub(super) fn detach(&mut self, session: SessionId, connection: u64) -> bool {
-        self.sessions.detach(session, connection, self.clock.mono())
+        let is_own = self.sessions.detach(session, connection, self.clock.mono());
+        if is_own && !self.has_workers() {
+            self.watchers.all_changed();
+        }
+        is_own
     }
 
     pub(super) fn dismiss_all(&mut self) {
         self.sessions.dismiss_all();
+        self.watchers.close();
     }
 
     pub(super) async fn perform(&mut self, effect: Effect) {
@@ -103,8 +119,11 @@ impl Shell {
                     self.signer.after_leaves(outbox.clone(), frame).await;
                 }
             }
-            Effect::JobChanged { .. } => {}
-            Effect::JobEnded { job } => self.catalog.remove(job),
+            Effect::JobChanged { job } => self.watchers.changed(job),
+            Effect::JobEnded { job } => {
+                self.catalog.remove(job);
+                self.watchers.ended(job);
+            }
             Effect::SessionEnded { session } => self.sessions.end(session),
         }
     }

@@ -13,7 +13,7 @@ use crate::support::{Client, TestServer, Worker, returned, value};
 
 fn sharded(total: u64) -> Value {
     json!({
-        "code": "return {hits: 1, samples: 1}", "executionModel": "sharded",
+        "code": "return {hits: 1, samples: 1}", "executionModel": "sharded", "allowDowngrade": false,
         "shardConfig": {"totalUnits": total, "unitsPerShard": 1},
         "reducer": {"type": "sum", "fields": ["hits", "samples"]},
     })
@@ -197,7 +197,7 @@ async fn contents_are_sent_once_and_long_ones_are_fetched_with_the_session_token
     let server = TestServer::start().await;
     let code = format!("return 1 // {}", "x".repeat(5000));
     let body = json!({
-        "code": code, "args": {"short": true}, "executionModel": "sharded",
+        "code": code, "args": {"short": true}, "executionModel": "sharded", "allowDowngrade": false,
         "shardConfig": {"totalUnits": 100_000, "unitsPerShard": 1},
         "reducer": {"type": "sum", "fields": ["hits"]},
     });
@@ -301,5 +301,73 @@ async fn workers_are_listed_while_they_are_connected() {
     assert_eq!(
         (&row["state"], &row["maxSlots"]),
         (&json!("idle"), &json!(4))
+    );
+}
+
+#[tokio::test]
+async fn a_sharded_job_becomes_a_single_one_where_there_are_too_few_slots() {
+    let server = TestServer::start().await;
+    let body = |allow: Value| {
+        json!({
+            "code": "return args.units", "args": {"x": 1}, "executionModel": "sharded",
+            "shardConfig": {"totalUnits": 95, "unitsPerShard": 10}, "allowDowngrade": allow,
+        })
+    };
+    let downgraded = server
+        .client
+        .post("/api/jobs/run-js", &body(Value::Null))
+        .await
+        .json();
+    assert_eq!(
+        (&downgraded["executionModel"], &downgraded["status"]),
+        (&json!("single"), &json!("queued"))
+    );
+    let note = downgraded["note"].as_str().unwrap();
+    assert!(
+        note.starts_with("Downgraded from sharded to single"),
+        "{note}"
+    );
+    let kept = server
+        .client
+        .post("/api/jobs/run-js", &body(json!(false)))
+        .await
+        .json();
+    assert_eq!(
+        (&kept["executionModel"], &kept["note"]),
+        (&json!("sharded"), &Value::Null)
+    );
+
+    let mut worker = server.worker().await;
+    let assigned = worker.assigned().await;
+    assert!(
+        assigned
+            .contents
+            .contains(&r#"{"x":1,"units":95}"#.to_owned()),
+        "{assigned:?}"
+    );
+    let with_slots = server
+        .client
+        .post("/api/jobs/run-js", &body(Value::Null))
+        .await
+        .json();
+    assert_eq!(
+        (&with_slots["executionModel"], &with_slots["note"]),
+        (&json!("sharded"), &Value::Null)
+    );
+}
+
+#[tokio::test]
+async fn a_job_of_very_many_shards_is_accepted_with_an_advice() {
+    let server = TestServer::start().await;
+    let answer = server
+        .client
+        .post("/api/jobs/run-js", &sharded(1000))
+        .await
+        .json();
+    assert_eq!(answer["executionModel"], "sharded");
+    let note = answer["note"].as_str().unwrap();
+    assert!(
+        note.contains("1000 shards exceed the soft cap of 400"),
+        "{note}"
     );
 }

@@ -8,4 +8,5 @@ mod jobs;
 mod program;
 mod restart;
 mod sessions;
+mod stream;
 mod support;

@@ -13,7 +13,7 @@ const SHARDS: u64 = 40;
 
 fn sharded() -> serde_json::Value {
     json!({
-        "code": "return 1", "executionModel": "sharded",
+        "code": "return 1", "executionModel": "sharded", "allowDowngrade": false,
         "shardConfig": {"totalUnits": SHARDS, "unitsPerShard": 1},
         "reducer": {"type": "sum", "fields": ["hits", "samples"]},
     })

@@ -32,14 +32,14 @@ impl Members {
     /// What has changed since `before`: new values whole, `null` for members that are gone. `None`
     /// where nothing has.
     pub fn since(&self, before: &Self) -> Option<Self> {
-        let is_new = |(name, value): &(&String, &Box<RawValue>)| {
-            before.0.get(*name).map(|old| old.get()) != Some(value.get())
-        };
         let gone = before.0.keys().filter(|name| !self.0.contains_key(*name));
         let changes: BTreeMap<_, _> = self
             .0
             .iter()
-            .filter(is_new)
+            .filter(|(name, value)| {
+                let old = before.0.get(*name);
+                old.map(|old| old.get()) != Some(value.get())
+            })
             .map(|(name, value)| (name.clone(), value.clone()))
             .chain(gone.map(|name| (name.clone(), RawValue::NULL.to_owned())))
             .collect();

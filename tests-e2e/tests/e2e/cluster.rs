@@ -82,7 +82,7 @@ pub(crate) fn single(code: &str) -> Value {
 pub(crate) fn sharded(code: &str, units: u64, units_per_shard: u64) -> Value {
     json!({
         "code": code,
-        "executionModel": "sharded",
+        "executionModel": "sharded", "allowDowngrade": false,
         "shardConfig": {"totalUnits": units, "unitsPerShard": units_per_shard},
         "reducer": {"type": "sum", "fields": ["hits", "samples"]},
     })

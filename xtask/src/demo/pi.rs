@@ -23,7 +23,7 @@ pub(super) async fn compute(api: &ApiClient) -> Result<()> {
     let start = Instant::now();
     let job = api.run_js(&json!({
         "code": code,
-        "executionModel": "sharded",
+        "executionModel": "sharded", "allowDowngrade": false,
         "shardConfig": {"totalUnits": POINTS, "unitsPerShard": POINTS_PER_SHARD},
         "reducer": {"type": "sum", "fields": ["hits", "samples"]},
     }))?;

@@ -5,10 +5,20 @@ use shared::api::{ControlState, JobState, JobStatus, ReducedResult, RunEnvelope,
 use shared::ids::JobId;
 use shared::job::JobSpec;
 use shared::plan::Plan;
+use shared::reduce::ReducerState;
 use shared::wire::ShardResult;
 
 use crate::dispatch::LiveJob;
 use crate::store::{Outcome, Progress, StoredJob};
+
+/// How much of a state is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Detail {
+    /// All of it.
+    Whole,
+    /// The result, which may be large, is left out.
+    WithoutResult,
+}
 
 /// Status of a job that has not ended.
 pub(super) const fn status(plan: Plan, is_running: bool) -> JobStatus {
@@ -26,12 +36,13 @@ pub(super) fn of_live(job: JobId, live: &LiveJob) -> JobState {
     // A result that is not stored yet is with nobody, and still the job runs.
     let is_abandoned = view.in_flight == 0 && !live.has_workers;
     state.status = status(plan, view.started && !is_abandoned);
+    state.partial = reduced(&live.spec, &view.reducer_state, view.completed);
     state.waiting = (!live.has_workers).then(|| "no worker".into());
     state
 }
 
 /// A job as it is stored.
-pub(super) fn of_stored(stored: &StoredJob) -> JobState {
+pub(super) fn of_stored(stored: &StoredJob, detail: Detail) -> JobState {
     let Progress {
         completed,
         failed_shards,
@@ -42,11 +53,14 @@ pub(super) fn of_stored(stored: &StoredJob) -> JobState {
         None => {}
         Some(Outcome::Single(result)) => {
             state.status = JobStatus::Done;
-            state.result = Some(single(&stored.spec, result));
+            state.result = (detail == Detail::Whole).then(|| single(&stored.spec, result));
         }
         Some(Outcome::Reduced) => {
             state.status = JobStatus::Done;
-            state.result = reduced(&stored.spec, &stored.progress);
+            if detail == Detail::Whole {
+                let folded = stored.progress.reducer_state.clone().unwrap_or_default();
+                state.result = reduced(&stored.spec, &folded, completed).map(Into::into);
+            }
         }
         Some(Outcome::Failed(text)) => {
             state.status = JobStatus::Failed;
@@ -82,9 +96,13 @@ fn single(spec: &JobSpec, result: &ShardResult) -> Box<RawValue> {
     }
 }
 
-fn reduced(spec: &JobSpec, progress: &Progress) -> Option<Box<RawValue>> {
-    let state = progress.reducer_state.clone().unwrap_or_default();
+/// What the completed shards amount to.
+fn reduced(spec: &JobSpec, folded: &ReducerState, completed: u64) -> Option<ReducedResult> {
     let total = spec.plan().total_shards();
-    let result = ReducedResult::new(spec.reducer()?, &state, progress.completed, total);
-    Some(result.into())
+    Some(ReducedResult::new(
+        spec.reducer()?,
+        folded,
+        completed,
+        total,
+    ))
 }

@@ -1,6 +1,9 @@
 //! A client of the API that never takes a refusal for a failure of its own.
 
+use std::io::{BufRead, BufReader};
+
 use serde_json::Value;
+use tokio::sync::mpsc;
 
 /// Asks one server.
 #[derive(Debug, Clone)]
@@ -16,6 +19,31 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: ureq::http::HeaderMap,
     pub(crate) text: String,
+}
+
+/// A stream of events that is open.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    pub(crate) headers: ureq::http::HeaderMap,
+    lines: mpsc::UnboundedReceiver<String>,
+}
+
+impl Follower {
+    /// Name and data of the next event; `None` once the server has closed the stream.
+    pub(crate) async fn next(&mut self) -> Option<(String, Value)> {
+        let mut name = String::new();
+        let mut data = String::new();
+        while let Some(line) = self.lines.recv().await {
+            if let Some(text) = line.strip_prefix("event: ") {
+                name = text.into();
+            } else if let Some(text) = line.strip_prefix("data: ") {
+                data = text.into();
+            } else if line.is_empty() && !name.is_empty() {
+                return Some((name, serde_json::from_str(&data).unwrap()));
+            }
+        }
+        None
+    }
 }
 
 impl Answer {
@@ -113,6 +141,34 @@ impl Client {
         let answer = self.get(&format!("/api/jobs/{id}")).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
         answer.json()
+    }
+
+    /// Follows a job from its snapshot on.
+    pub(crate) async fn stream(&self, id: &str) -> Follower {
+        let mut request = self
+            .agent
+            .get(format!("{}/api/jobs/{id}/stream", self.base));
+        if let Some(key) = &self.key {
+            request = request.header("authorization", format!("Bearer {key}"));
+        }
+        let (sender, lines) = mpsc::unbounded_channel();
+        let headers = tokio::task::spawn_blocking(move || {
+            let answer = request.call().unwrap();
+            let headers = answer.headers().clone();
+            let body = BufReader::new(answer.into_body().into_reader());
+            std::thread::spawn(move || {
+                for line in body.lines().map_while(Result::ok) {
+                    if sender.send(line).is_err() {
+                        return;
+                    }
+                }
+            });
+            headers
+        });
+        Follower {
+            headers: headers.await.unwrap(),
+            lines,
+        }
     }
 
     /// A fresh invite token.
