@@ -84,6 +84,10 @@ pub const MAX_SLOTS: u16 = 256;
 /// Refusals or ranges in one message at most.
 pub const MAX_RANGES_PER_MESSAGE: usize = 8192;
 
+/// Attempts that one message may list, or bring results of: twice what a worker holds at most, so
+/// that walking a message is cheap whatever its ranges say.
+pub const MAX_ATTEMPTS_PER_MESSAGE: usize = 16_384;
+
 /// Tickets in one frame at most.
 pub const MAX_TICKETS_PER_FRAME: usize = 16;
 

@@ -29,13 +29,13 @@ use crate::envelope::{
 };
 use crate::ids::{AttemptId, Digest32, JobId, Nonce};
 use crate::limits::{
-    BEAT_INTERVAL_MS, MAX_ATTEMPTS_PER_LEAF, MAX_TICKETS_PER_FRAME, MAX_UNDISPOSED_BYTES,
-    MAX_UNDISPOSED_RESULTS, NONCE_CACHE_CAPACITY,
+    BEAT_INTERVAL_MS, MAX_ATTEMPTS_PER_LEAF, MAX_RANGES_PER_MESSAGE, MAX_TICKETS_PER_FRAME,
+    MAX_UNDISPOSED_BYTES, MAX_UNDISPOSED_RESULTS, NONCE_CACHE_CAPACITY,
 };
 use crate::time::{Millis, Reading};
 use crate::wire::{
     self, Assign, AttemptRange, ByeReason, Credential, Held, Hello, ProtocolVersion, RefusalReason,
-    Refused, ShardResult, SignedLeaf, Stage, ToServer, ToWorker, Welcome, WorkerLimits,
+    Refused, ShardResult, SignedLeaf, Stage, ToServer, ToWorker, Welcome, WireError, WorkerLimits,
 };
 
 /// Results wait this long for company while others are still running, in milliseconds.
@@ -48,10 +48,13 @@ const HELLO_TIMEOUT_MS: u64 = 15_000;
 const ALIVE_MS: u64 = 15_000;
 /// Assignments that wait for the time to be known.
 const MAX_PARKED: usize = 8;
+/// Revocations that wait with them: more than that and the next are only for what is known.
+const MAX_REVOKED_EARLY: usize = MAX_RANGES_PER_MESSAGE;
 /// Jobs that this device refuses are remembered up to this number, the oldest forgotten first.
 const MAX_REFUSED_JOBS: usize = 64;
-/// Frames are at most this long until the server has told its own limit, in bytes.
-const FIRST_FRAME_BYTES: usize = 2 * 1024 * 1024;
+/// Frames from the server are at most this long, in bytes. Its own limit is for what it takes: the
+/// longest that it sends is an assignment with short contents, some 200 KiB.
+const MAX_FRAME_BYTES: usize = 2 * 1024 * 1024;
 
 /// A worker's session: see the module.
 #[derive(Debug)]
@@ -67,6 +70,8 @@ pub struct Session {
     contents: ContentCache,
     /// Assignments that came while the time was unknown, and whether they were tried before.
     parked: VecDeque<(Assign, bool)>,
+    /// What was revoked while assignments were parked: it may be in one of them.
+    revoked_early: Vec<AttemptRange>,
     refused_jobs: VecDeque<JobId>,
     is_paused: bool,
     credit_sent: u32,
@@ -93,6 +98,7 @@ impl Session {
             batches: Batches::default(),
             contents: ContentCache::default(),
             parked: VecDeque::new(),
+            revoked_early: Vec::new(),
             refused_jobs: VecDeque::new(),
             is_paused: false,
             credit_sent: 0,
@@ -227,6 +233,7 @@ impl Session {
 
     fn disconnected(&mut self, now: Reading, entropy: &mut dyn Entropy) {
         self.parked.clear();
+        self.revoked_early.clear();
         self.flush_at = None;
         self.link.closed(now.mono, entropy);
     }
@@ -235,10 +242,8 @@ impl Session {
         if !self.link.is_open() {
             return;
         }
-        let most = self
-            .limits
-            .map_or(FIRST_FRAME_BYTES, |limits| limits.max_frame_bytes as usize);
-        match wire::decode(frame, most) {
+        let message = wire::decode(frame, MAX_FRAME_BYTES);
+        match message.and_then(|message| self.in_turn(message)) {
             Ok(ToWorker::Welcome(welcome)) => self.welcomed(now, *welcome),
             Ok(ToWorker::Time(signed)) => self.time_answered(now, *signed, entropy),
             Ok(ToWorker::Assign(assign)) => self.assigned(now, *assign, false, entropy),
@@ -261,6 +266,19 @@ impl Session {
         }
     }
 
+    /// The message, if it may come now: one welcome for each hello, and nothing of substance before.
+    fn in_turn(&self, message: ToWorker) -> Result<ToWorker, WireError> {
+        let is_due = match &message {
+            ToWorker::Welcome(_) => !self.link.is_joined(),
+            ToWorker::Bye { .. } => true,
+            ToWorker::Time(_)
+            | ToWorker::Assign(_)
+            | ToWorker::Disposed(_)
+            | ToWorker::Revoke(_) => self.link.is_joined(),
+        };
+        is_due.then_some(message).ok_or(WireError::OutOfTurn)
+    }
+
     fn welcomed(&mut self, now: Reading, welcome: Welcome) {
         let identity = Identity {
             worker: welcome.worker.clone(),
@@ -268,7 +286,6 @@ impl Session {
         };
         if self.identity.as_ref() != Some(&identity) {
             self.abandon_everything();
-            self.seen = NonceCache::new(NONCE_CACHE_CAPACITY);
         }
         self.identity = Some(identity);
         self.config.worker = welcome.worker;
@@ -305,6 +322,8 @@ impl Session {
                 for (assign, was_tried) in std::mem::take(&mut self.parked) {
                     self.assigned(now, assign, was_tried, entropy);
                 }
+                let revoked = std::mem::take(&mut self.revoked_early);
+                self.revoked(&revoked);
             }
             Err(error) => self.notice(Notice::TimeVoid(error)),
         }
@@ -372,6 +391,9 @@ impl Session {
         let mut stop = Vec::new();
         for range in ranges {
             stop.extend(self.batches.forget(*range).running);
+        }
+        if !self.parked.is_empty() && self.revoked_early.len() < MAX_REVOKED_EARLY {
+            self.revoked_early.extend(ranges);
         }
         self.stop(stop);
     }
@@ -473,6 +495,7 @@ impl Session {
         let running = self.batches.running();
         self.batches = Batches::default();
         self.parked.clear();
+        self.revoked_early.clear();
         self.flush_at = None;
         self.stop(running);
     }
@@ -542,7 +565,7 @@ impl Session {
         self.flush_at = None;
         let most = self
             .limits
-            .map_or(FIRST_FRAME_BYTES, |limits| limits.max_frame_bytes as usize);
+            .map_or(MAX_FRAME_BYTES, |limits| limits.max_frame_bytes as usize);
         while let Some(frame) = self.batches.unsent_frame(most) {
             self.send(&ToServer::Results(frame));
         }

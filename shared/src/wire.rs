@@ -118,6 +118,9 @@ pub enum WireError {
     /// Not an encoding of the expected message, or followed by more bytes.
     #[error("frame is not a message of this protocol")]
     Malformed,
+    /// A message that is not due: the first answer to hello is a welcome, and there is no other.
+    #[error("message came out of turn")]
+    OutOfTurn,
 }
 
 /// Encodes a message.

@@ -3,17 +3,20 @@
 //! An attempt is waiting, running or finished, and leaves when the server disposes of its result or
 //! takes it away, or when it is given back. A leaf is forgotten with its last attempt.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::envelope::{Assignment, Contents, LeafJob, Run, StartError};
 use crate::ids::{AttemptId, Digest32, JobId, Nonce};
 use crate::time::{Millis, UnixMillis};
 use crate::wire::{
-    self, AttemptRange, Held, ResultBatch, ResultRow, ShardResult, SignedLeaf, Stage,
+    self, AttemptRange, Held, ResultBatch, ResultRow, ResultStatus, ShardResult, SignedLeaf, Stage,
 };
 
 /// Bytes of a frame that are kept free for everything but rows.
 const FRAME_SLACK: usize = 64;
+/// No server takes less than this, in bytes, whatever it says.
+const MIN_FRAME_BYTES: usize = 16 * 1024;
 /// Bytes that a row takes beside its texts, at most.
 const ROW_SLACK: usize = 64;
 
@@ -172,7 +175,7 @@ impl Batches {
         };
         if let Some(pace) = &mut self.pace {
             pace.finished += 1;
-            pace.run_us += result.duration_us;
+            pace.run_us = pace.run_us.saturating_add(result.duration_us);
         }
         self.counts.running -= 1;
         self.counts.finished += 1;
@@ -212,13 +215,14 @@ impl Batches {
                 self.unsent.pop_front();
                 continue;
             };
-            bytes += size_of_result(result);
+            let result = fitting(result, max_bytes);
+            bytes += size_of_result(&result);
             if bytes > max_bytes && !frame.is_empty() {
                 break;
             }
             let row = ResultRow {
                 index: attempt.index,
-                result: result.clone(),
+                result: result.into_owned(),
             };
             self.mark_sent(attempt);
             self.unsent.pop_front();
@@ -422,6 +426,17 @@ impl Attempt {
             Self::Gone => None,
         }
     }
+}
+
+/// The result, or one that says that no frame holds it: the server closes on longer frames, and
+/// would again each time it was sent.
+fn fitting(result: &ShardResult, max_bytes: usize) -> Cow<'_, ShardResult> {
+    if FRAME_SLACK + size_of_result(result) <= max_bytes.max(MIN_FRAME_BYTES) {
+        return Cow::Borrowed(result);
+    }
+    let text = format!("the result is larger than a frame of {max_bytes} bytes");
+    let status = ResultStatus::ExecutorFailed;
+    Cow::Owned(ShardResult::failed(status, result.duration_us, text))
 }
 
 fn size_of_result(result: &ShardResult) -> usize {

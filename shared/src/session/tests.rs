@@ -4,6 +4,8 @@
     reason = "a test looks for one message among all"
 )]
 
+mod hostile;
+
 use std::convert::Infallible;
 
 use super::*;
