@@ -13,7 +13,7 @@
 mod checks;
 mod device;
 mod jobs;
-mod rng;
+pub(crate) mod rng;
 mod store;
 mod world;
 

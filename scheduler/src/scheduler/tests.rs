@@ -16,6 +16,7 @@ use crate::{Delta, Effect, Event, JobAssignment, JobEnd, JobKind, JobOutline, Sc
 mod commits;
 mod failures;
 mod happy_path;
+mod hostile;
 mod late_results;
 mod restart;
 mod sharing;
