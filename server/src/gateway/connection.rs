@@ -12,10 +12,12 @@ use scheduler::JobAssignment;
 use shared::envelope::{AssignLeaf, Envelope, Leaf, TimeLeaf};
 use shared::ids::{Nonce, SessionId, WorkerId};
 use shared::limits::{
-    MAX_ATTEMPTS_PER_LEAF, MAX_RANGES_PER_MESSAGE, MAX_SLOTS, MAX_TICKETS_PER_FRAME,
+    MAX_ATTEMPTS_PER_LEAF, MAX_ATTEMPTS_PER_MESSAGE, MAX_RANGES_PER_MESSAGE, MAX_SLOTS,
+    MAX_TICKETS_PER_FRAME,
 };
 use shared::wire::{
-    self, AttemptRange, ByeReason, DeviceFacts, Hello, ResultBatch, SignedLeaf, ToServer, ToWorker,
+    self, AttemptRange, ByeReason, DeviceFacts, Hello, ResultBatch, ResultDetails, ResultRow,
+    SignedLeaf, ToServer, ToWorker,
 };
 use tokio::time::{Instant, timeout};
 
@@ -31,6 +33,8 @@ use crate::random;
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for the last frames of a socket to be taken.
 const BYE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Memory that a decoded result takes beside its texts; in a frame it takes a few bytes.
+const ROW_BYTES: usize = size_of::<ResultRow>() + size_of::<ResultDetails>();
 
 /// Why a socket ends.
 #[derive(Debug)]
@@ -183,7 +187,7 @@ impl Connection {
         me: &Admitted,
         message: Option<Result<Message, axum::Error>>,
     ) -> Result<(), End> {
-        let bytes = message_bytes(message.as_ref());
+        let mut bytes = message_bytes(message.as_ref());
         let Some(message) = self.decode(message)? else {
             return Ok(());
         };
@@ -195,7 +199,10 @@ impl Connection {
                 return Ok(());
             }
             ToServer::Tickets(tickets) => return self.prove(me, tickets, bytes).await,
-            ToServer::Results(batches) => Report::Results(harmless(batches, max_result_bytes)?),
+            ToServer::Results(batches) => {
+                bytes += rows_in(&batches) * ROW_BYTES;
+                Report::Results(harmless(batches, max_result_bytes)?)
+            }
             ToServer::Credit { limit } => Report::Credit(limit),
             ToServer::Beat { held } => {
                 check_ranges(held.iter().map(|held| held.range))?;
@@ -325,13 +332,16 @@ fn check_count(entries: usize) -> Result<(), End> {
         .ok_or(VIOLATION)
 }
 
-/// No range reaches beyond what a leaf can hold, so that walking it is cheap.
+/// No range reaches beyond what a leaf can hold, nor all of them beyond what a worker can hold, so
+/// that walking them is cheap.
 fn check_ranges(ranges: impl Iterator<Item = AttemptRange>) -> Result<(), End> {
-    let mut count = 0;
+    let (mut count, mut attempts) = (0, 0);
     for range in ranges {
         count += 1;
+        attempts += range.count as usize;
         let end = u64::from(range.first) + u64::from(range.count);
-        if range.count == 0 || end > MAX_ATTEMPTS_PER_LEAF as u64 {
+        let is_cheap = attempts <= MAX_ATTEMPTS_PER_MESSAGE;
+        if range.count == 0 || end > MAX_ATTEMPTS_PER_LEAF as u64 || !is_cheap {
             return Err(VIOLATION);
         }
     }
@@ -343,6 +353,9 @@ fn harmless(
     max_result_bytes: usize,
 ) -> Result<Vec<ResultBatch>, End> {
     check_count(batches.len())?;
+    if rows_in(&batches) > MAX_ATTEMPTS_PER_MESSAGE {
+        return Err(VIOLATION);
+    }
     for batch in &mut batches {
         if batch.rows.len() > MAX_ATTEMPTS_PER_LEAF {
             return Err(VIOLATION);
@@ -352,6 +365,10 @@ fn harmless(
         }
     }
     Ok(batches)
+}
+
+fn rows_in(batches: &[ResultBatch]) -> usize {
+    batches.iter().map(|batch| batch.rows.len()).sum()
 }
 
 fn assignments(leaf: AssignLeaf) -> Vec<JobAssignment> {

@@ -19,6 +19,18 @@ fn far_range() -> AttemptRange {
     }
 }
 
+fn batch(rows: u32) -> ResultBatch {
+    ResultBatch {
+        nonce: Nonce::from_bytes([1; 16]),
+        rows: (0..rows)
+            .map(|index| ResultRow {
+                index,
+                result: returned("1"),
+            })
+            .collect(),
+    }
+}
+
 fn nonsense_ticket() -> SignedLeaf {
     SignedLeaf {
         leaf: vec![0; 100],
@@ -52,6 +64,21 @@ async fn frames_out_of_turn_or_shape_end_their_own_socket_only() {
         }],
         ..Offer::invited(&invite).hello()
     }));
+    // Each is fine, and together they are more than any worker holds.
+    let pile: Vec<Held> = vec![
+        Held {
+            range: AttemptRange {
+                count: MAX_ATTEMPTS_PER_LEAF as u32,
+                ..far_range()
+            },
+            stage: Stage::Finished,
+        };
+        17
+    ];
+    let pile_hello = ToServer::Hello(Box::new(Hello {
+        held: pile.clone(),
+        ..Offer::invited(&invite).hello()
+    }));
     let no_slots = ToServer::Hello(Box::new(Hello {
         slots: 0,
         ..Offer::invited(&invite).hello()
@@ -67,6 +94,7 @@ async fn frames_out_of_turn_or_shape_end_their_own_socket_only() {
         ("trailing bytes", Message::Binary(trailing.into())),
         ("no hello", binary(&ToServer::Leave)),
         ("a range beyond any leaf", binary(&far_hello)),
+        ("the same attempts over and over", binary(&pile_hello)),
         ("no slots", binary(&no_slots)),
         ("too long", Message::Binary(vec![0; 1_114_113].into())),
     ] {
@@ -74,15 +102,7 @@ async fn frames_out_of_turn_or_shape_end_their_own_socket_only() {
         stranger.send(first).await;
         assert_eq!(stranger.bye().await, ByeReason::ProtocolViolation, "{what}");
     }
-    let too_many_rows = ToServer::Results(vec![ResultBatch {
-        nonce: Nonce::from_bytes([1; 16]),
-        rows: (0..=MAX_ATTEMPTS_PER_LEAF as u32)
-            .map(|index| ResultRow {
-                index,
-                result: returned("1"),
-            })
-            .collect(),
-    }]);
+    let too_many_rows = ToServer::Results(vec![batch(MAX_ATTEMPTS_PER_LEAF as u32 + 1)]);
     for (what, message) in [
         ("a second hello", hello),
         ("too many rows", too_many_rows),
@@ -98,6 +118,14 @@ async fn frames_out_of_turn_or_shape_end_their_own_socket_only() {
                     stage: Stage::Queued,
                 }],
             },
+        ),
+        (
+            "more rows than a worker holds",
+            ToServer::Results(vec![batch(MAX_ATTEMPTS_PER_LEAF as u32); 17]),
+        ),
+        (
+            "a beat of the same attempts over and over",
+            ToServer::Beat { held: pile },
         ),
         (
             "a refusal beyond any leaf",
