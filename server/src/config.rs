@@ -144,7 +144,7 @@ const BODY_SLACK_BYTES: usize = 4 * 1024;
 /// JSON writes one byte as six at most (`\u0000`).
 const JSON_ESCAPE_FACTOR: usize = 6;
 /// Shortest secret that is accepted, in bytes of its text.
-const MIN_SECRET_BYTES: usize = 16;
+pub(crate) const MIN_SECRET_BYTES: usize = 16;
 
 impl Config {
     /// Checks everything that was given and fills in the defaults.

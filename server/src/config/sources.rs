@@ -77,7 +77,9 @@ pub fn parse_args(
 
 fn env_files(matches: &ArgMatches, default: &Path) -> Vec<String> {
     let named = matches.get_one::<String>(ENV_FILE).cloned();
-    let default = default.exists().then(|| default.display().to_string());
+    // A link to nothing counts: whoever made it meant what it should lead to.
+    let is_there = default.exists() || default.is_symlink();
+    let default = is_there.then(|| default.display().to_string());
     named.into_iter().chain(default).collect()
 }
 

@@ -209,6 +209,25 @@ fn an_env_file_that_cannot_be_read_is_named_without_its_content() {
 }
 
 #[test]
+fn a_default_env_file_that_cannot_be_read_is_not_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join(".env");
+    let refusal = || {
+        let args = ["cluster-server"].map(OsString::from);
+        let error = parse_args(args, |_| None, &file).unwrap_err().to_string();
+        assert!(error.contains(".env") && !error.contains('\n'), "{error}");
+    };
+    std::os::unix::fs::symlink(dir.path().join("not-mounted"), &file).unwrap();
+    refusal();
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    refusal();
+    std::fs::remove_dir(&file).unwrap();
+    std::fs::write(&file, [0xff, 0xfe, 0, 1]).unwrap();
+    refusal();
+}
+
+#[test]
 fn help_names_every_setting_with_default_and_range() {
     let args = ["cluster-server", "--help"].map(OsString::from);
     let help = parse_args(args, |_| None, Path::new(NO_FILE))

@@ -211,7 +211,8 @@ fn private_file(path: &Path) -> std::io::Result<File> {
         .open(path)
 }
 
-fn lock(data_dir: &Path) -> Result<File, OpenError> {
+/// Takes the folder for this process, as long as the file lives.
+pub(crate) fn lock(data_dir: &Path) -> Result<File, OpenError> {
     let folder = |cause| OpenError::Folder {
         path: data_dir.into(),
         cause,
