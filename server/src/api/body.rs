@@ -1,12 +1,21 @@
 //! Request bodies: capped, then read as JSON.
 
-use axum::body::Bytes;
+use std::time::Duration;
+
+use axum::body::BodyDataStream;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
+use futures_util::StreamExt;
 use serde_json::Value;
 
 use super::ApiError;
 use crate::app::App;
+
+/// Of a body that is too large, this much is taken and dropped: most clients read no answer before
+/// they have sent all, and would only see that the connection broke.
+const MAX_DROPPED_BYTES: usize = 8 * 1024 * 1024;
+/// And for this long.
+const MAX_DROPPING: Duration = Duration::from_secs(5);
 
 /// A body as JSON: an object or an array. One of another content type than `application/json`
 /// counts as an empty object, and so does an empty one.
@@ -33,17 +42,41 @@ impl FromRequest<App> for JsonBody {
     }
 }
 
-async fn read(request: Request, max: usize) -> Result<Bytes, ApiError> {
-    let announced = request
-        .headers()
+async fn read(request: Request, max: usize) -> Result<Vec<u8>, ApiError> {
+    let headers = request.headers();
+    let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let asks_first = headers.contains_key(header::EXPECT);
+    let mut chunks = request.into_body().into_data_stream();
     if announced.is_some_and(|length| length > max) {
+        if !asks_first {
+            drop_rest(chunks).await;
+        }
         return Err(ApiError::BodyTooLarge { max });
     }
-    axum::body::to_bytes(request.into_body(), max)
-        .await
-        .map_err(|_| ApiError::BodyTooLarge { max })
+    let mut bytes = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| ApiError::BadRequest("Body ended early.".into()))?;
+        if bytes.len() + chunk.len() > max {
+            drop_rest(chunks).await;
+            return Err(ApiError::BodyTooLarge { max });
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+async fn drop_rest(mut chunks: BodyDataStream) {
+    let dropped = async {
+        let mut bytes = 0;
+        while let Some(Ok(chunk)) = chunks.next().await
+            && bytes < MAX_DROPPED_BYTES
+        {
+            bytes += chunk.len();
+        }
+    };
+    let _ = tokio::time::timeout(MAX_DROPPING, dropped).await;
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -1,6 +1,7 @@
 //! The contract of the API: shapes, refusals, headers, paths.
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::server::KEY;
 use crate::support::{Client, TestServer, open};
@@ -178,6 +179,43 @@ async fn bodies_are_read_by_their_type_and_capped() {
         201,
         "the largest code fits"
     );
+}
+
+/// Sends a head and all of a body before it reads anything, as most clients do.
+async fn answer_to(server: &TestServer, head: &str, body: &[u8]) -> String {
+    let address = server.url.strip_prefix("http://").unwrap();
+    let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /api/jobs HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {KEY}\r\n\
+         connection: close\r\ncontent-type: application/json\r\n{head}\r\n\r\n"
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    socket.write_all(body).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn who_sends_too_much_can_read_that_it_was_too_much() {
+    let server = TestServer::start().await;
+    let body = vec![b' '; 6 * 1024 * 1024];
+    let chunked = [
+        format!("{:x}\r\n", body.len()).as_bytes(),
+        &body,
+        b"\r\n0\r\n\r\n",
+    ]
+    .concat();
+    let announced = format!("content-length: {}", body.len());
+    for (head, body) in [
+        (announced.as_str(), body.as_slice()),
+        ("transfer-encoding: chunked", &chunked),
+        (&format!("{announced}\r\nexpect: 100-continue"), b""),
+    ] {
+        let answer = answer_to(&server, head, body).await;
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{head}: {answer}");
+        assert!(answer.contains("Body exceeds max size"), "{head}: {answer}");
+    }
 }
 
 #[tokio::test]
