@@ -11,6 +11,9 @@ use super::json_text::unquoted;
 const READY: &str = "ready";
 /// Sentences about truncation in one result at most.
 const MAX_NOTES: usize = 4;
+/// Bytes of all texts of a result beside its value. The trampoline keeps value and texts together
+/// within the cap of a result; beyond this and the cap no frame would hold them.
+const MAX_DETAIL_BYTES: usize = 48 * 1024;
 /// Longest run time that is believed, in microseconds: a year.
 const MAX_DURATION_US: u64 = 365 * 24 * 3600 * 1_000_000;
 
@@ -87,6 +90,10 @@ fn parse_line(line: &str, max_value_bytes: usize) -> Option<Outcome> {
     for field in fields {
         add_detail(details.get_or_insert_default(), field)?;
     }
+    let bytes = value.map_or(0, str::len) + details.as_ref().map_or(0, text_bytes);
+    if bytes > max_value_bytes.saturating_add(MAX_DETAIL_BYTES) {
+        return None;
+    }
     Some(Outcome {
         id,
         result: ShardResult {
@@ -141,6 +148,18 @@ fn add_detail(details: &mut ResultDetails, field: &str) -> Option<()> {
         _ => return None,
     }
     Some(())
+}
+
+fn text_bytes(details: &ResultDetails) -> usize {
+    let error = details.error.as_ref();
+    let stack = error.and_then(|error| error.stack.as_ref());
+    let lines = details.notes.iter().chain(&details.logs);
+    lines
+        .chain(details.return_type.as_ref())
+        .chain(error.map(|error| &error.message))
+        .chain(stack)
+        .map(String::len)
+        .sum()
 }
 
 fn error_of(details: &mut ResultDetails) -> &mut ErrorText {
@@ -232,6 +251,16 @@ mod tests {
         ] {
             assert_eq!(parse(text, 1000), Err(Malformed), "{text:.40}");
         }
+    }
+
+    #[test]
+    fn value_and_texts_together_fit_into_a_frame() {
+        let lines = |count: usize| format!("\tl\"{}\"", "\u{e4}".repeat(250)).repeat(count);
+        let value = format!("\"{}\"", "x".repeat(998));
+        let fitting = format!("1\t0\t0\t{value}{}\n", lines(98));
+        assert_eq!(outcomes(&fitting).len(), 1);
+        let beyond = format!("1\t0\t0\t{value}{}\n", lines(99));
+        assert_eq!(parse(&beyond, 1000), Err(Malformed));
     }
 
     #[test]
