@@ -15,8 +15,6 @@ pub mod limits;
 pub mod merkle;
 pub mod mnemonic;
 pub mod plan;
-#[cfg(feature = "qr")]
-pub mod qr;
 pub mod reduce;
 pub mod rng;
 pub mod session;

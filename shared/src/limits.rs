@@ -88,6 +88,10 @@ pub const MAX_RANGES_PER_MESSAGE: usize = 8192;
 /// that walking a message is cheap whatever its ranges say.
 pub const MAX_ATTEMPTS_PER_MESSAGE: usize = 16_384;
 
+/// No receiver takes less than this in one frame, in bytes: room for all that a worker can say but
+/// for results, such as [`MAX_TICKETS_PER_FRAME`] of the longest tickets.
+pub const MIN_FRAME_BYTES: usize = 640 * 1024;
+
 /// Tickets in one frame at most.
 pub const MAX_TICKETS_PER_FRAME: usize = 16;
 

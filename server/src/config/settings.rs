@@ -110,12 +110,6 @@ settings! {
     WORKER_INVITE_TTL_SEC = "3600", Kind::Int(60, 86_400);
     /// Only the newest invite lets workers in.
     WORKER_INVITE_REQUIRE_LATEST = "true", Kind::Flag;
-    /// Words of an invite's phrase.
-    WORKER_INVITE_PHRASE_WORDS = "8", Kind::Int(3, 8);
-    /// Characters of an invite's short code.
-    SHORT_INVITE_CODE_LENGTH = "7", Kind::Int(4, 16);
-    /// Invites whose codes and phrases are kept; the oldest go first.
-    SHORT_INVITE_MAX_ACTIVE = "50000", Kind::Int(100, 500_000);
     /// Longest time between signing an assignment and starting it, in seconds.
     SIGNED_JOB_TTL_SEC = "120", Kind::Int(10, 900);
 
@@ -139,7 +133,7 @@ settings! {
     SHARD_ABSOLUTE_MAX = "9007199254740991", Kind::Int(100, MAX_SAFE_INTEGER);
     /// Bytes of a request body; raised where code and args need more.
     REQUEST_BODY_LIMIT = "128kb", Kind::Size(1024, 64 * MIB);
-    /// Bytes of one frame of the worker socket; raised where a result needs more.
+    /// Bytes of one frame of the worker socket; raised where a result or the protocol needs more.
     WS_MAX_PAYLOAD = "262144", Kind::Int(16_384, 64 * MIB);
     /// Time between two pings of a worker, in milliseconds.
     WS_HEARTBEAT_INTERVAL_MS = "25000", Kind::Int(5000, 3_600_000);

@@ -149,6 +149,11 @@ fn caps_agree_with_the_limits_of_jobs() {
     let large = config(&[("REQUEST_BODY_LIMIT", "2mb"), ("WS_MAX_PAYLOAD", "4194304")]);
     assert_eq!(large.max_body_bytes, 2 << 20);
     assert_eq!(large.max_frame_bytes, 4 << 20);
+    let tiny = config(&[
+        ("WS_MAX_PAYLOAD", "16384"),
+        ("CUSTOM_JOB_MAX_RESULT_BYTES", "1024"),
+    ]);
+    assert_eq!(tiny.max_frame_bytes, MIN_FRAME_BYTES);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::envelope::{Assignment, Contents, LeafJob, Run, StartError};
 use crate::ids::{AttemptId, Digest32, JobId, Nonce};
+use crate::limits::MIN_FRAME_BYTES;
 use crate::time::{Millis, UnixMillis};
 use crate::wire::{
     self, AttemptRange, Held, ResultBatch, ResultRow, ResultStatus, ShardResult, SignedLeaf, Stage,
@@ -15,8 +16,6 @@ use crate::wire::{
 
 /// Bytes of a frame that are kept free for everything but rows.
 const FRAME_SLACK: usize = 64;
-/// No server takes less than this, in bytes, whatever it says.
-const MIN_FRAME_BYTES: usize = 16 * 1024;
 /// Bytes that a row takes beside its texts, at most.
 const ROW_SLACK: usize = 64;
 

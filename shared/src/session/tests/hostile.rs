@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::limits::{MAX_JWS_BYTES, MAX_LEAF_BYTES, MAX_SLOTS, MIN_FRAME_BYTES};
+use crate::merkle;
 use crate::wire::ResultRow;
 
 impl Tab {
@@ -105,13 +107,14 @@ fn limits_of_nothing_do_not_lock_a_worker_out() {
 fn a_result_that_no_frame_holds_is_sent_as_one_that_says_so() {
     let mut tab = Tab::new();
     tab.input(Input::Opened);
-    tab.welcome_with(FIRST, limits(1024, 66_560));
+    let max_bytes = MIN_FRAME_BYTES as u32;
+    tab.welcome_with(FIRST, limits(1024, max_bytes));
     tab.answer_time();
     let leaf = tab.leaf(50, 2);
     tab.assign(leaf);
     let running = tab.run(2);
     let large = ShardResult {
-        value: Some(format!("\"{}\"", "x".repeat(100_000))),
+        value: Some(format!("\"{}\"", "x".repeat(MIN_FRAME_BYTES))),
         ..result()
     };
     tab.input(Input::Finished(vec![
@@ -124,7 +127,28 @@ fn a_result_that_no_frame_holds_is_sent_as_one_that_says_so() {
     assert_eq!(rows[0].result.duration_us, result().duration_us);
     assert_eq!(rows[1].result, result());
     let frames = tab.sent.iter().map(|message| wire::encode(message).len());
-    assert!(frames.max().unwrap() <= 66_560);
+    assert!(frames.max().unwrap() <= MIN_FRAME_BYTES);
+}
+
+#[test]
+fn everything_but_results_fits_into_the_smallest_frame() {
+    let ticket = SignedLeaf {
+        leaf: vec![0; MAX_LEAF_BYTES],
+        index: u32::MAX,
+        path: vec![merkle::leaf_hash(b""); 13],
+        root: "x".repeat(MAX_JWS_BYTES),
+    };
+    let tickets = ToServer::Tickets(vec![ticket; MAX_TICKETS_PER_FRAME]);
+    assert!(wire::encode(&tickets).len() <= MIN_FRAME_BYTES);
+
+    // No attempt next to one of its own stage.
+    let most = MAX_UNDISPOSED_RESULTS + 2 * MAX_ATTEMPTS_PER_LEAF + usize::from(MAX_SLOTS);
+    let range = range(255, 1023, 1);
+    let stage = Stage::Finished;
+    let beat = ToServer::Beat {
+        held: vec![Held { range, stage }; most],
+    };
+    assert!(wire::encode(&beat).len() <= MIN_FRAME_BYTES);
 }
 
 #[test]
