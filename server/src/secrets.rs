@@ -178,7 +178,7 @@ fn kept(path: &Path) -> Result<Option<Secrets>, SecretsError> {
     match std::fs::read_to_string(path) {
         Ok(text) => parse(&text, path.into()).map(Some),
         Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(error)),
-        Err(_) if path.is_symlink() => Err(failed(Error::from(ErrorKind::NotFound))),
+        Err(_) if path.is_symlink() => Err(failed(Error::other("it links to nothing"))),
         Err(_) => Ok(None),
     }
 }

@@ -12,7 +12,6 @@ mod client_page;
 mod cluster;
 mod command_line;
 mod hostile_server;
-mod invites;
 mod pi;
 mod refusals;
 mod restart;
