@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::Uri;
 use axum::middleware::Next;
 use axum::response::Response;
@@ -21,6 +21,9 @@ use crate::invites::Invites;
 use crate::pages::Pages;
 use crate::session_token::SessionTokens;
 use crate::store::Store;
+
+/// End of the routes whose last part lets workers in, and is not logged.
+pub(crate) const INVITE_LINK_PARAMETER: &str = "/{invite}";
 
 /// Handles and settings that requests need; cheap to clone.
 #[derive(Debug, Clone)]
@@ -119,10 +122,10 @@ fn normal_path(path: &str, base_path: &str) -> String {
     }
 }
 
-/// One line a request: method, path without its query, status, time.
+/// One line a request: method, path without its query and without what lets in, status, time.
 pub(crate) async fn log(State(_): State<App>, request: Request, next: Next) -> Response {
     let began = Instant::now();
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let (method, path) = (request.method().clone(), shown_path(&request));
     let response = next.run(request).await;
     tracing::debug!(
         %method,
@@ -132,6 +135,15 @@ pub(crate) async fn log(State(_): State<App>, request: Request, next: Next) -> R
         "answered"
     );
     response
+}
+
+/// The path, but of an invite link only its form.
+fn shown_path(request: &Request) -> String {
+    let is_secret = |form: &&MatchedPath| form.as_str().ends_with(INVITE_LINK_PARAMETER);
+    let form = request.extensions().get::<MatchedPath>();
+    form.filter(is_secret)
+        .map_or(request.uri().path(), MatchedPath::as_str)
+        .to_owned()
 }
 
 #[cfg(test)]

@@ -47,6 +47,12 @@ pub struct Config {
     pub invite_ttl_sec: u64,
     /// Only the newest invite counts (`WORKER_INVITE_REQUIRE_LATEST`).
     pub invite_require_latest: bool,
+    /// Words of an invite's phrase (`WORKER_INVITE_PHRASE_WORDS`, 3..=8).
+    pub invite_phrase_words: usize,
+    /// Characters of an invite's short code (`SHORT_INVITE_CODE_LENGTH`, 4..=16).
+    pub invite_code_length: usize,
+    /// Invites that are kept (`SHORT_INVITE_MAX_ACTIVE`, 100..=500000).
+    pub invite_max_active: u64,
     /// Longest time between signing and start, in milliseconds (`SIGNED_JOB_TTL_SEC`, 10..=900 s).
     pub signed_job_ttl_ms: u64,
     /// Limits of jobs.
@@ -175,6 +181,9 @@ impl Config {
             secrets: given_secrets(&mut read, is_production),
             invite_ttl_sec: read.int(&s::WORKER_INVITE_TTL_SEC),
             invite_require_latest: read.flag(&s::WORKER_INVITE_REQUIRE_LATEST),
+            invite_phrase_words: read.int_as(&s::WORKER_INVITE_PHRASE_WORDS),
+            invite_code_length: read.int_as(&s::SHORT_INVITE_CODE_LENGTH),
+            invite_max_active: read.int(&s::SHORT_INVITE_MAX_ACTIVE),
             signed_job_ttl_ms: read.int(&s::SIGNED_JOB_TTL_SEC) * 1000,
             max_body_bytes: body_limit.max(
                 JSON_ESCAPE_FACTOR * (jobs.max_code_bytes + jobs.max_args_bytes) + BODY_SLACK_BYTES,

@@ -1,7 +1,10 @@
 //! Worker invites: `v1.<claims>.<signature>`, HMAC-SHA256 under `WORKER_INVITE_SECRET`.
 //!
-//! Lives here: making and checking tokens, and which one is the newest. Not here: links, codes and
-//! answers (`api/invites`), session tokens, which outlive an invite.
+//! Lives here: making and checking tokens, which one is the newest, and where links lead. Not here:
+//! what codes and phrases look like (`links`), answers (`api/invites`), session tokens, which outlive
+//! an invite.
+
+pub(crate) mod links;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,7 +17,7 @@ use shared::ids::Digest32;
 use shared::time::UnixMillis;
 
 use crate::random;
-use crate::store::{InviteRecord, Store, StoreError};
+use crate::store::{InviteLink, InviteRecord, InviteToken, NewInvite, Store, StoreError};
 
 const TYPE: &str = "worker_invite";
 /// Characters of a token.
@@ -75,13 +78,41 @@ impl InviteRefusal {
     }
 }
 
+/// What an operator decides about invites.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct InviteRules {
+    /// Only the newest lets workers in.
+    pub require_latest: bool,
+    /// Characters of a short code.
+    pub code_length: usize,
+    /// Words of a phrase.
+    pub phrase_words: usize,
+    /// Invites whose links are kept.
+    pub max_kept: u64,
+}
+
 /// An invite that was just made.
 #[derive(Debug, Clone)]
 pub(crate) struct Issued {
     /// The token.
-    pub token: String,
+    pub token: InviteToken,
+    /// Its short code, if one was free.
+    pub code: Option<String>,
+    /// Its phrase, words joined by `-`, if one was free.
+    pub phrase: Option<String>,
     /// Until when it holds.
     pub expires_at: UnixMillis,
+}
+
+/// Where a link leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Destination {
+    /// To this invite.
+    Invite(InviteToken),
+    /// To one that has expired.
+    Expired,
+    /// Nowhere that is known.
+    Unknown,
 }
 
 /// Makes and checks invites.
@@ -89,7 +120,7 @@ pub(crate) struct Invites {
     mac: Hmac<Sha256>,
     /// Id of our signing key, as invites name it.
     kid: String,
-    require_latest: bool,
+    rules: InviteRules,
     newest: Mutex<Option<(u64, InviteRecord)>>,
     store: Arc<dyn Store>,
 }
@@ -109,12 +140,12 @@ impl Invites {
         store: Arc<dyn Store>,
         secret: &str,
         kid: Digest32,
-        require_latest: bool,
+        rules: InviteRules,
     ) -> Result<Self, StoreError> {
         Ok(Self {
             mac: Hmac::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length"),
             kid: kid.to_string(),
-            require_latest,
+            rules,
             newest: Mutex::new(store.newest_invite().await?),
             store,
         })
@@ -147,13 +178,48 @@ impl Invites {
             label: record.label.clone(),
             kid: Some(self.kid.clone()),
         });
+        let token = InviteToken(token);
         let expires_at = UnixMillis(record.expires_at_sec * 1000);
-        let serial = self.store.record_invite(record.clone()).await?;
+        let recorded = self
+            .store
+            .record_invite(NewInvite {
+                record: record.clone(),
+                token: token.clone(),
+                codes: links::codes(self.rules.code_length),
+                phrases: links::phrases(self.rules.phrase_words),
+                max_kept: self.rules.max_kept,
+            })
+            .await?;
         let mut newest = self.newest();
-        if newest.as_ref().is_none_or(|(known, _)| *known < serial) {
-            *newest = Some((serial, record));
+        if newest
+            .as_ref()
+            .is_none_or(|(known, _)| *known < recorded.serial)
+        {
+            *newest = Some((recorded.serial, record));
         }
-        Ok(Issued { token, expires_at })
+        Ok(Issued {
+            token,
+            code: recorded.code,
+            phrase: recorded.phrase,
+            expires_at,
+        })
+    }
+
+    /// Where a link leads. An invite that a newer one has replaced is still found: whether it lets
+    /// anybody in is decided when a worker shows it.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it cannot be looked up.
+    pub(crate) async fn follow(
+        &self,
+        link: InviteLink,
+        now: UnixMillis,
+    ) -> Result<Destination, StoreError> {
+        Ok(match self.store.linked_invite(link).await? {
+            None => Destination::Unknown,
+            Some(invite) if invite.expires_at_sec < now.0 / 1000 => Destination::Expired,
+            Some(invite) => Destination::Invite(invite.token),
+        })
     }
 
     /// The claims of an invite that holds.
@@ -181,7 +247,7 @@ impl Invites {
         if claims.exp.is_none_or(|exp| exp < now.0 / 1000) {
             return Err(InviteRefusal::Expired);
         }
-        if self.require_latest {
+        if self.rules.require_latest {
             self.check_newest(&claims)?;
         }
         Ok(claims)
@@ -240,9 +306,13 @@ mod tests {
     async fn load(dir: &tempfile::TempDir, require_latest: bool) -> Invites {
         let store = Arc::new(SqliteStore::open(dir.path()).unwrap());
         let kid = Digest32::of(b"key");
-        Invites::load(store, SECRET, kid, require_latest)
-            .await
-            .unwrap()
+        let rules = InviteRules {
+            require_latest,
+            code_length: 7,
+            phrase_words: 8,
+            max_kept: 100,
+        };
+        Invites::load(store, SECRET, kid, rules).await.unwrap()
     }
 
     async fn fixture(require_latest: bool) -> Fixture {
@@ -257,6 +327,7 @@ mod tests {
             .await
             .unwrap()
             .token
+            .0
     }
 
     fn signed(invites: &Invites, claims: &serde_json::Value) -> String {
@@ -307,6 +378,30 @@ mod tests {
         let invites = load(&dir, true).await;
         assert_eq!(invites.check(&stale, NOW), Err(InviteRefusal::Stale));
         assert!(invites.check(&newest, NOW).is_ok());
+    }
+
+    #[tokio::test]
+    async fn links_lead_to_their_invite_until_it_expires() {
+        let Fixture { dir, invites } = fixture(true).await;
+        let issued = invites.issue(NOW, 60, None).await.unwrap();
+        let links = [
+            links::typed_code(&issued.code.unwrap()).unwrap(),
+            links::typed_phrase(&issued.phrase.unwrap()).unwrap(),
+        ];
+        drop(invites);
+        let invites = load(&dir, true).await;
+        for link in links {
+            let invite = Destination::Invite(issued.token.clone());
+            let follow = async |now| invites.follow(link.clone(), now).await.unwrap();
+            assert_eq!(follow(NOW).await, invite);
+            assert_eq!(follow(NOW.plus(60_000)).await, invite);
+            assert_eq!(follow(NOW.plus(61_000)).await, Destination::Expired);
+        }
+        let unknown = InviteLink::Code("zzzzzzz".into());
+        assert_eq!(
+            invites.follow(unknown, NOW).await.unwrap(),
+            Destination::Unknown
+        );
     }
 
     #[tokio::test]

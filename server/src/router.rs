@@ -16,6 +16,7 @@ use crate::{gateway, headers, pages};
 pub(crate) fn router(app: App) -> Router {
     let base = app.base_path.to_ascii_lowercase();
     let at = |path: &str| format!("{base}{path}");
+    let secret = |path: &str| at(path) + app::INVITE_LINK_PARAMETER;
     let client = format!("{}/client", app.base_path);
     let root = app.base_path.clone();
 
@@ -24,6 +25,8 @@ pub(crate) fn router(app: App) -> Router {
         .route(&at("/worker"), get(pages::worker))
         .route(&at("/sandbox"), get(pages::sandbox))
         .route(&at("/assets/{*name}"), get(pages::asset))
+        .route(&secret("/j"), get(invites::follow_code))
+        .route(&secret("/p"), get(invites::follow_phrase))
         .route(&at("/health"), get(health::health))
         .route(&at("/api/public-config"), get(health::public_config))
         .route(&at("/api/auth/check"), get(health::auth_check))

@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::dispatch::Dispatch;
 use crate::gateway::{Gateway, GatewayParts, GatewaySettings};
-use crate::invites::Invites;
+use crate::invites::{InviteRules, Invites};
 use crate::keys::{SigningKey, SigningKeyError};
 use crate::pages::Pages;
 use crate::router::router;
@@ -103,7 +103,7 @@ impl Server {
             Arc::clone(&store),
             &secrets.worker_invite_secret,
             key.kid(),
-            config.invite_require_latest,
+            invite_rules(&config),
         );
         let invites = Arc::new(invites.await?);
         let tokens = Arc::new(SessionTokens::new(&secrets.worker_invite_secret));
@@ -227,6 +227,15 @@ async fn serve(app: App, listener: TcpListener, stop: CancellationToken) -> std:
     axum::serve(listener, ServiceExt::<Request>::into_make_service(service))
         .with_graceful_shutdown(async move { stop.cancelled().await })
         .await
+}
+
+const fn invite_rules(config: &Config) -> InviteRules {
+    InviteRules {
+        require_latest: config.invite_require_latest,
+        code_length: config.invite_code_length,
+        phrase_words: config.invite_phrase_words,
+        max_kept: config.invite_max_active,
+    }
 }
 
 fn gateway_settings(config: &Config) -> GatewaySettings {

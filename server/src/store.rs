@@ -46,11 +46,15 @@ pub(crate) trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// Makes `worker` belong to `secret` unless it belongs to another.
     fn bind_worker(&self, worker: WorkerId, secret: Digest32) -> StoreFuture<Binding>;
 
-    /// Remembers an invite as the newest. Returns its place in the order of invites.
-    fn record_invite(&self, invite: InviteRecord) -> StoreFuture<u64>;
+    /// Remembers an invite as the newest, with the first code and phrase that no other invite has.
+    fn record_invite(&self, invite: NewInvite) -> StoreFuture<RecordedInvite>;
 
     /// The newest invite and its place in the order.
     fn newest_invite(&self) -> StoreFuture<Option<(u64, InviteRecord)>>;
+
+    /// The invite that a link leads to; `None` for one that is not known. One that has expired may
+    /// still be found.
+    fn linked_invite(&self, link: InviteLink) -> StoreFuture<Option<LinkedInvite>>;
 
     /// Writes what is queued and closes. Everything later fails with [`StoreError::Closed`].
     fn close(&self) -> StoreFuture<()>;
@@ -141,6 +145,60 @@ pub(crate) struct InviteRecord {
     pub expires_at_sec: u64,
     /// What its maker called it.
     pub label: Option<String>,
+}
+
+/// An invite that was just made.
+#[derive(Debug, Clone)]
+pub(crate) struct NewInvite {
+    /// What is kept of it.
+    pub record: InviteRecord,
+    /// The token that links lead to.
+    pub token: InviteToken,
+    /// Short codes to choose from, in lower case.
+    pub codes: Vec<String>,
+    /// Phrases to choose from, in lower case, their words joined by `-`.
+    pub phrases: Vec<String>,
+    /// Invites that may be kept with this one; the oldest go first.
+    pub max_kept: u64,
+}
+
+/// What a store made of a [`NewInvite`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RecordedInvite {
+    /// Its place in the order of invites.
+    pub serial: u64,
+    /// Its short code; `None` if all were taken.
+    pub code: Option<String>,
+    /// Its phrase; `None` if all were taken.
+    pub phrase: Option<String>,
+}
+
+/// What a short link names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum InviteLink {
+    /// The short code.
+    Code(String),
+    /// The phrase, its words joined by `-`.
+    Phrase(String),
+}
+
+/// Where a short link leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LinkedInvite {
+    /// The invite.
+    pub token: InviteToken,
+    /// Until when it holds, in Unix seconds.
+    pub expires_at_sec: u64,
+}
+
+/// An invite token, which lets its bearer in.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct InviteToken(pub String);
+
+impl std::fmt::Debug for InviteToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("InviteToken([redacted])")
+    }
 }
 
 /// Why something is not stored or cannot be read. The texts are shown to clients.

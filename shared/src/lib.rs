@@ -15,6 +15,8 @@ pub mod limits;
 pub mod merkle;
 pub mod mnemonic;
 pub mod plan;
+#[cfg(feature = "qr")]
+pub mod qr;
 pub mod reduce;
 pub mod rng;
 pub mod session;

@@ -57,6 +57,11 @@ pub fn key_bytes(text: &str) -> Option<Vec<u8>> {
         .filter(|bytes| !bytes.is_empty())
 }
 
+/// The BIP-39 English words, in their order.
+pub fn word_list() -> &'static [&'static str; 2048] {
+    Language::English.word_list()
+}
+
 /// The words of a key, separated by single spaces.
 ///
 /// # Errors
@@ -77,7 +82,7 @@ pub fn from_words(phrase: &str) -> Result<Vec<u8>, MnemonicError> {
     if !matches!(words.len(), 12 | 15 | 18 | 21 | 24) {
         return Err(MnemonicError::WordCount(words.len()));
     }
-    let list = Language::English.word_list();
+    let list = word_list();
     if let Some(at) = words
         .iter()
         .position(|word| list.binary_search(&word.as_str()).is_err())

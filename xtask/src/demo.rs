@@ -13,8 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use qrcode::QrCode;
-use qrcode::render::unicode::Dense1x2;
+use shared::qr;
 use tests_e2e::{ApiClient, Chromium, ServerProcess, ServerSetup, WorkerTab};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -156,14 +155,7 @@ fn show_invite(invite: &serde_json::Value) -> Result<()> {
 
 fn show_qr(url: &str) -> Result<()> {
     if std::io::stdout().is_terminal() {
-        let code = QrCode::new(url)?;
-        // Terminals are dark more often than not: light modules are drawn, dark ones left.
-        let picture = code
-            .render::<Dense1x2>()
-            .dark_color(Dense1x2::Dark)
-            .light_color(Dense1x2::Light)
-            .build();
-        println!("{picture}");
+        println!("{}", qr::terminal(url)?);
     }
     Ok(())
 }

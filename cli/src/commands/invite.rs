@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use qrcode::QrCode;
-use qrcode::render::unicode::Dense1x2;
 use serde_json::{Map, Value};
+use shared::qr;
 
 use super::Failure;
 use crate::args::Typed;
@@ -66,13 +65,8 @@ fn shortest_url(invite: &Value) -> &str {
 }
 
 fn terminal_qr(invite: &Value) -> Result<String, Failure> {
-    let code = QrCode::new(shortest_url(invite))
-        .map_err(|error| Failure::message(format!("Cannot make a QR code: {error}")))?;
-    Ok(code
-        .render::<Dense1x2>()
-        .dark_color(Dense1x2::Light)
-        .light_color(Dense1x2::Dark)
-        .build())
+    qr::terminal(shortest_url(invite))
+        .map_err(|error| Failure::message(format!("Cannot make a QR code: {error}")))
 }
 
 fn write_png(invite: &Value, path: &Path) -> Result<PathBuf, Failure> {

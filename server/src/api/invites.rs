@@ -1,19 +1,28 @@
-//! Making worker invites.
+//! Making worker invites, and following the links to them.
 
 use axum::Json;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use shared::api::{InviteCreated, IsoTime};
+use shared::qr;
 
 use super::ApiError;
 use super::body::JsonBody;
 use crate::app::App;
 use crate::auth::ApiClient;
+use crate::invites::{Destination, Issued, links};
 use crate::proxy::{Authority, scheme};
+use crate::store::InviteLink;
 
 /// Seconds that an invite holds at least and at most.
 const TTL_SEC: (u64, u64) = (60, 86_400);
+/// The worker page below the app's root, up to the token, of which no character needs to be encoded.
+const WORKER_PAGE: &str = "worker?invite=";
+const EXPIRED: &str = "This invite has expired. Ask for a new one.\n";
+const UNKNOWN: &str = "This invite link is not known. Check it, or ask for a new one.\n";
 /// Characters of a label.
 const MAX_LABEL_CHARS: usize = 64;
 
@@ -30,27 +39,75 @@ pub(crate) async fn create(
         .invites
         .issue(app.clock.wall(), ttl_sec, wish.label)
         .await?;
-    // A token has no character that a URL would need encoded.
-    let url = format!(
-        "{}://{}{}/worker?invite={}",
+    let base = format!(
+        "{}://{}{}",
         scheme(&headers, app.trust_proxy),
         Authority::of(&headers, app.trust_proxy).as_str(),
         app.base_path,
-        issued.token
     );
-    let answer = InviteCreated {
-        invite_token: issued.token,
-        invite_url: url,
-        short_code: None,
-        short_invite_url: None,
-        phrase_slug: None,
-        phrase_code: None,
-        phrase_invite_url: None,
-        invite_qr_data_url: None,
+    Ok((StatusCode::CREATED, Json(answer(&base, issued, ttl_sec))))
+}
+
+/// `base` is the app's root as the client knows it.
+fn answer(base: &str, issued: Issued, ttl_sec: u64) -> InviteCreated {
+    let token = issued.token.0;
+    let url = |path: &str, text: &str| format!("{base}/{path}{text}");
+    let invite_url = url(WORKER_PAGE, &token);
+    let short_invite_url = issued.code.as_ref().map(|code| url("j/", code));
+    let phrase_invite_url = issued.phrase.as_ref().map(|phrase| url("p/", phrase));
+    let pictured = phrase_invite_url.as_ref().or(short_invite_url.as_ref());
+    InviteCreated {
+        invite_qr_data_url: qr::data_url(pictured.unwrap_or(&invite_url)).ok(),
+        invite_token: token,
+        invite_url,
+        short_code: issued.code,
+        short_invite_url,
+        phrase_code: issued
+            .phrase
+            .as_ref()
+            .map(|phrase| phrase.replace('-', " ")),
+        phrase_slug: issued.phrase,
+        phrase_invite_url,
         expires_at: IsoTime(issued.expires_at),
         ttl_sec,
+    }
+}
+
+/// `GET /j/:code`
+pub(crate) async fn follow_code(
+    State(app): State<App>,
+    code: Result<Path<String>, PathRejection>,
+) -> Result<Response, ApiError> {
+    let link = code.ok().and_then(|Path(code)| links::typed_code(&code));
+    follow(&app, link).await
+}
+
+/// `GET /p/:phraseSlug`
+pub(crate) async fn follow_phrase(
+    State(app): State<App>,
+    phrase: Result<Path<String>, PathRejection>,
+) -> Result<Response, ApiError> {
+    let link = phrase
+        .ok()
+        .and_then(|Path(text)| links::typed_phrase(&text));
+    follow(&app, link).await
+}
+
+/// `link` is `None` for what cannot be one.
+async fn follow(app: &App, link: Option<InviteLink>) -> Result<Response, ApiError> {
+    let destination = match link {
+        Some(link) => app.invites.follow(link, app.clock.wall()).await?,
+        None => Destination::Unknown,
     };
-    Ok((StatusCode::CREATED, Json(answer)))
+    let no_store = [(header::CACHE_CONTROL, "no-store")];
+    Ok(match destination {
+        Destination::Invite(token) => {
+            let location = format!("{}/{WORKER_PAGE}{}", app.base_path, token.0);
+            (StatusCode::FOUND, no_store, [(header::LOCATION, location)]).into_response()
+        }
+        Destination::Expired => (StatusCode::GONE, no_store, EXPIRED).into_response(),
+        Destination::Unknown => (StatusCode::NOT_FOUND, no_store, UNKNOWN).into_response(),
+    })
 }
 
 /// What the client asks for.

@@ -110,6 +110,12 @@ settings! {
     WORKER_INVITE_TTL_SEC = "3600", Kind::Int(60, 86_400);
     /// Only the newest invite lets workers in.
     WORKER_INVITE_REQUIRE_LATEST = "true", Kind::Flag;
+    /// Words of an invite's phrase.
+    WORKER_INVITE_PHRASE_WORDS = "8", Kind::Int(3, 8);
+    /// Characters of an invite's short code.
+    SHORT_INVITE_CODE_LENGTH = "7", Kind::Int(4, 16);
+    /// Invites whose codes and phrases are kept; the oldest go first.
+    SHORT_INVITE_MAX_ACTIVE = "50000", Kind::Int(100, 500_000);
     /// Longest time between signing an assignment and starting it, in seconds.
     SIGNED_JOB_TTL_SEC = "120", Kind::Int(10, 900);
 

@@ -11,7 +11,10 @@ use shared::time::UnixMillis;
 use shared::wire::{ResultStatus, ShardResult};
 use tokio::sync::oneshot;
 
-use super::{Binding, InviteRecord, NewJob, Outcome, Store, StoreError, StoredJob, UnfinishedJob};
+use super::{
+    Binding, InviteLink, InviteRecord, InviteToken, LinkedInvite, NewInvite, NewJob, Outcome,
+    RecordedInvite, Store, StoreError, StoredJob, UnfinishedJob,
+};
 
 /// A place where a store lives, so that it can be closed and opened again.
 pub(super) trait Home {
@@ -32,6 +35,9 @@ macro_rules! contract_tests {
             deltas_that_are_sent_together_are_all_stored,
             a_worker_id_belongs_to_its_first_secret,
             the_newest_invite_is_known,
+            links_lead_to_their_invite,
+            codes_and_phrases_belong_to_one_invite,
+            the_oldest_and_the_expired_invites_go,
             nothing_is_stored_after_closing,
         );
     };
@@ -306,27 +312,98 @@ pub(super) async fn a_worker_id_belongs_to_its_first_secret(home: &dyn Home) {
     assert_eq!(store.bind_worker(worker, own).await, Ok(Binding::Own));
 }
 
+/// An invite that holds from second 1000 to 2000.
+fn invite(jti: &str, codes: &[&str], phrases: &[&str]) -> NewInvite {
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    NewInvite {
+        record: InviteRecord {
+            jti: jti.into(),
+            issued_at_sec: 1000,
+            expires_at_sec: 2000,
+            label: None,
+        },
+        token: InviteToken(format!("token of {jti}")),
+        codes: texts(codes),
+        phrases: texts(phrases),
+        max_kept: 3,
+    }
+}
+
+fn code(text: &str) -> InviteLink {
+    InviteLink::Code(text.into())
+}
+
 pub(super) async fn the_newest_invite_is_known(home: &dyn Home) {
-    let invite = |jti: &str, label: Option<&str>| InviteRecord {
-        jti: jti.into(),
-        issued_at_sec: 1000,
-        expires_at_sec: 2000,
-        label: label.map(str::to_owned),
-    };
-    let newest = invite("second", Some("class"));
+    let mut newest = invite("second", &[], &[]);
+    newest.record.label = Some("class".into());
     let serial = {
         let store = home.open();
         assert_eq!(store.newest_invite().await, Ok(None));
-        let first = store.record_invite(invite("first", None)).await.unwrap();
-        let second = store.record_invite(newest.clone()).await.unwrap();
-        assert!(second > first);
+        let first = store.record_invite(invite("first", &[], &[])).await;
+        let second = store.record_invite(newest.clone()).await.unwrap().serial;
+        assert!(second > first.unwrap().serial);
         store.close().await.unwrap();
         second
     };
     assert_eq!(
         home.open().newest_invite().await,
-        Ok(Some((serial, newest)))
+        Ok(Some((serial, newest.record)))
     );
+}
+
+pub(super) async fn links_lead_to_their_invite(home: &dyn Home) {
+    {
+        let store = home.open();
+        let both = invite("first", &["abc"], &["lamp-zoo"]);
+        store.record_invite(both).await.unwrap();
+        store.close().await.unwrap();
+    }
+    let store = home.open();
+    let first = LinkedInvite {
+        token: InviteToken("token of first".into()),
+        expires_at_sec: 2000,
+    };
+    let phrase = InviteLink::Phrase("lamp-zoo".into());
+    for link in [code("abc"), phrase] {
+        assert_eq!(store.linked_invite(link).await, Ok(Some(first.clone())));
+    }
+    for link in [code("lamp-zoo"), InviteLink::Phrase("abc".into())] {
+        assert_eq!(store.linked_invite(link).await, Ok(None));
+    }
+}
+
+pub(super) async fn codes_and_phrases_belong_to_one_invite(home: &dyn Home) {
+    let store = home.open();
+    let record = async |invite| {
+        let RecordedInvite { code, phrase, .. } = store.record_invite(invite).await.unwrap();
+        (code, phrase)
+    };
+    let text = |text: &str| Some(text.to_owned());
+    let first = record(invite("first", &["a", "b"], &["x", "y"])).await;
+    assert_eq!(first, (text("a"), text("x")));
+    let second = record(invite("second", &["a", "b"], &["x"])).await;
+    assert_eq!(second, (text("b"), None));
+    let third = record(invite("third", &["a", "b"], &["z"])).await;
+    assert_eq!(third, (None, text("z")));
+}
+
+pub(super) async fn the_oldest_and_the_expired_invites_go(home: &dyn Home) {
+    let store = home.open();
+    let is_known = async |text| store.linked_invite(code(text)).await.unwrap().is_some();
+    for name in ["a", "b", "c", "d"] {
+        let recorded = store.record_invite(invite(name, &[name], &[])).await;
+        assert_eq!(recorded.unwrap().code, Some(name.to_owned()));
+    }
+    assert!(!is_known("a").await, "three are kept");
+    assert!(is_known("b").await);
+    let mut later = invite("e", &["b"], &[]);
+    later.record.issued_at_sec = 2001;
+    later.record.expires_at_sec = 3000;
+    let recorded = store.record_invite(later).await.unwrap();
+    assert_eq!(recorded.code, Some("b".to_owned()), "free again");
+    for expired in ["c", "d"] {
+        assert!(!is_known(expired).await, "{expired}");
+    }
 }
 
 pub(super) async fn nothing_is_stored_after_closing(home: &dyn Home) {

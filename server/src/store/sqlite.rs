@@ -1,10 +1,12 @@
 //! The store in a file of `DATA_DIR`: SQLite in WAL mode with full synchronisation.
 //!
 //! One thread writes, many changes a transaction; readers have connections of their own. Lives
-//! here: opening and the handle. Not here: SQL (`schema`, `batch`, `read`) and the thread (`writer`).
+//! here: opening and the handle. Not here: SQL (`schema`, `batch`, `read`, `invites`) and the thread
+//! (`writer`).
 
 mod batch;
 mod codec;
+mod invites;
 mod read;
 mod schema;
 mod writer;
@@ -21,7 +23,8 @@ use shared::ids::{Digest32, JobId, WorkerId};
 use tokio::sync::oneshot;
 
 use super::{
-    Binding, Done, InviteRecord, NewJob, Store, StoreError, StoreFuture, StoredJob, UnfinishedJob,
+    Binding, Done, InviteLink, InviteRecord, LinkedInvite, NewInvite, NewJob, RecordedInvite,
+    Store, StoreError, StoreFuture, StoredJob, UnfinishedJob,
 };
 use read::Readers;
 use writer::{Reply, Write};
@@ -183,12 +186,18 @@ impl Store for SqliteStore {
         })
     }
 
-    fn record_invite(&self, invite: InviteRecord) -> StoreFuture<u64> {
+    fn record_invite(&self, invite: NewInvite) -> StoreFuture<RecordedInvite> {
+        let invite = Box::new(invite);
         self.write(|reply| Write::RecordInvite { invite, reply })
     }
 
     fn newest_invite(&self) -> StoreFuture<Option<(u64, InviteRecord)>> {
-        self.readers.read(read::newest_invite)
+        self.readers.read(invites::newest)
+    }
+
+    fn linked_invite(&self, link: InviteLink) -> StoreFuture<Option<LinkedInvite>> {
+        self.readers
+            .read(move |connection| invites::linked(connection, &link))
     }
 
     fn close(&self) -> StoreFuture<()> {

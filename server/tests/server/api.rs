@@ -285,17 +285,75 @@ async fn invites_name_the_server_as_the_client_knows_it() {
         format!("https://grid.example/Cluster/worker?invite={token}")
     );
     assert_eq!(invite["ttlSec"], 60);
-    let names = [
-        "shortCode",
-        "shortInviteUrl",
-        "phraseSlug",
-        "phraseCode",
-        "phraseInviteUrl",
-        "inviteQrDataUrl",
+    let (code, slug) = (text(&invite, "shortCode"), text(&invite, "phraseSlug"));
+    assert_eq!(
+        text(&invite, "shortInviteUrl"),
+        format!("https://grid.example/Cluster/j/{code}")
+    );
+    assert_eq!(
+        text(&invite, "phraseInviteUrl"),
+        format!("https://grid.example/Cluster/p/{slug}")
+    );
+    assert_eq!(text(&invite, "phraseCode"), slug.replace('-', " "));
+    let picture = text(&invite, "inviteQrDataUrl");
+    assert!(picture.starts_with("data:image/png;base64,"), "{picture}");
+}
+
+fn text(object: &Value, name: &str) -> String {
+    object[name].as_str().expect(name).to_owned()
+}
+
+#[tokio::test]
+async fn codes_and_phrases_lead_to_the_worker_page_as_a_person_may_type_them() {
+    let settings = [
+        ("BASE_PATH", "/Grid"),
+        ("SHORT_INVITE_CODE_LENGTH", "4"),
+        ("WORKER_INVITE_PHRASE_WORDS", "3"),
     ];
-    for name in names {
-        assert_eq!(invite.get(name), Some(&Value::Null), "{name}");
+    let server = TestServer::with(&settings).await;
+    let invite = server.client.post("/api/invites/worker", &json!({})).await;
+    let invite = invite.json();
+    let (code, slug) = (text(&invite, "shortCode"), text(&invite, "phraseSlug"));
+    assert_eq!((code.len(), slug.split('-').count()), (4, 3));
+    let target = format!("/Grid/worker?invite={}", text(&invite, "inviteToken"));
+    let anyone = server.client.without_key();
+    for path in [
+        format!("/j/{code}"),
+        format!("/J/{}/", code.to_uppercase()),
+        format!("/p/{slug}"),
+        format!("/p/{}", slug.to_uppercase()),
+        format!("/p/{}", slug.replace('-', "%20")),
+        format!("/p/{}", slug.replace('-', "_")),
+    ] {
+        let answer = anyone.get(&path).await;
+        let location = answer.header("location");
+        assert_eq!((answer.status, location), (302, Some(target.as_str())));
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
     }
+    for path in ["/j/0000", "/p/no-such-phrase", "/j/%ff", "/p/%00", "/p/--"] {
+        let answer = anyone.get(path).await;
+        assert_eq!(answer.status, 404, "{path}");
+        assert_eq!(
+            answer.header("content-type"),
+            Some("text/plain; charset=utf-8")
+        );
+        assert!(answer.text.starts_with("This invite link is not known."));
+    }
+}
+
+#[tokio::test]
+async fn a_link_to_an_invite_that_has_expired_says_so_until_it_is_forgotten() {
+    let server = TestServer::start().await;
+    let invite = server.client.post("/api/invites/worker", &json!({})).await;
+    let path = format!("/j/{}", text(&invite.json(), "shortCode"));
+    let database = rusqlite::Connection::open(server.folder.path().join("cluster.db")).unwrap();
+    let expired = database.execute("UPDATE invites SET expires_sec = 1", ());
+    assert_eq!(expired, Ok(1));
+    let gone = server.client.get(&path).await;
+    assert_eq!(gone.status, 410);
+    assert!(gone.text.starts_with("This invite has expired."));
+    server.client.invite().await;
+    assert_eq!(server.client.get(&path).await.status, 404);
 }
 
 #[tokio::test]

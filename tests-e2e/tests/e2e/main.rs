@@ -12,6 +12,7 @@ mod client_page;
 mod cluster;
 mod command_line;
 mod hostile_server;
+mod invites;
 mod pi;
 mod refusals;
 mod restart;

@@ -13,10 +13,10 @@ use shared::reduce::ReducerState;
 use shared::time::UnixMillis;
 
 use super::codec::encode;
-use super::read;
 use super::writer::Write;
+use super::{invites, read};
 use crate::clock::Clock;
-use crate::store::{Binding, InviteRecord, NewJob, StoreError, ranges};
+use crate::store::{Binding, NewJob, RecordedInvite, StoreError, ranges};
 
 /// `job_states.outcome`.
 pub(super) const SINGLE: i64 = 1;
@@ -33,7 +33,7 @@ const MIN_COMPACTED_BYTES: u64 = 64 * 1024;
 pub(super) enum Applied {
     Stored,
     Bound(Binding),
-    Recorded(u64),
+    Recorded(RecordedInvite),
     Refused(StoreError),
 }
 
@@ -81,7 +81,9 @@ impl Ledger {
                 Write::BindWorker { worker, secret, .. } => {
                     bind_worker(&transaction, worker, *secret, now)
                 }
-                Write::RecordInvite { invite, .. } => record_invite(&transaction, invite),
+                Write::RecordInvite { invite, .. } => {
+                    invites::record(&transaction, invite).map(Applied::Recorded)
+                }
                 Write::Close { .. } => Ok(Applied::Stored),
             })
             .collect::<rusqlite::Result<Vec<_>>>()?;
@@ -310,22 +312,4 @@ fn bind_worker(
     } else {
         Binding::Foreign
     }))
-}
-
-fn record_invite(
-    transaction: &Transaction<'_>,
-    invite: &InviteRecord,
-) -> rusqlite::Result<Applied> {
-    transaction
-        .prepare_cached("DELETE FROM invites WHERE expires_sec < ?1")?
-        .execute((invite.issued_at_sec,))?;
-    let sql = "INSERT INTO invites (jti, issued_sec, expires_sec, label) VALUES (?1, ?2, ?3, ?4)";
-    transaction.prepare_cached(sql)?.execute(params![
-        invite.jti,
-        invite.issued_at_sec,
-        invite.expires_at_sec,
-        invite.label,
-    ])?;
-    let serial = u64::try_from(transaction.last_insert_rowid()).unwrap_or_default();
-    Ok(Applied::Recorded(serial))
 }

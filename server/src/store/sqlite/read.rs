@@ -11,9 +11,7 @@ use tokio::sync::Semaphore;
 
 use super::codec::{damaged, decode};
 use super::{classify, connect};
-use crate::store::{
-    InviteRecord, Outcome, Progress, StoreError, StoreFuture, StoredJob, UnfinishedJob, ranges,
-};
+use crate::store::{Outcome, Progress, StoreError, StoreFuture, StoredJob, UnfinishedJob, ranges};
 
 /// Queries that run at the same time.
 const MAX_READERS: usize = 4;
@@ -135,25 +133,6 @@ pub(super) fn worker_secret(
         .prepare_cached("SELECT secret_digest FROM workers WHERE id = ?1")?
         .query_row((worker.as_str(),), |row| {
             row.get(0).map(Digest32::from_bytes)
-        })
-        .optional()
-}
-
-pub(super) fn newest_invite(
-    connection: &Connection,
-) -> rusqlite::Result<Option<(u64, InviteRecord)>> {
-    let sql = "SELECT serial, jti, issued_sec, expires_sec, label FROM invites \
-               ORDER BY serial DESC LIMIT 1";
-    connection
-        .prepare_cached(sql)?
-        .query_row((), |row| {
-            let invite = InviteRecord {
-                jti: row.get(1)?,
-                issued_at_sec: row.get(2)?,
-                expires_at_sec: row.get(3)?,
-                label: row.get(4)?,
-            };
-            Ok((row.get(0)?, invite))
         })
         .optional()
 }

@@ -8,7 +8,8 @@ use super::OpenError;
 const APPLICATION_ID: i32 = 0x636c_7573;
 
 /// Version `n` is reached by the first `n` of these.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     -- What was submitted; never changed.
     CREATE TABLE jobs (
         id         BLOB PRIMARY KEY NOT NULL,
@@ -54,7 +55,17 @@ const MIGRATIONS: &[&str] = &["
         expires_sec INTEGER NOT NULL,
         label       TEXT
     ) STRICT;
-    "];
+    ",
+    "
+    -- Links: the token they lead to, a short code, a phrase with hyphens.
+    ALTER TABLE invites ADD COLUMN token TEXT;
+    ALTER TABLE invites ADD COLUMN code TEXT;
+    ALTER TABLE invites ADD COLUMN phrase TEXT;
+    CREATE UNIQUE INDEX invite_codes ON invites (code);
+    CREATE UNIQUE INDEX invite_phrases ON invites (phrase);
+    CREATE INDEX invite_expiries ON invites (expires_sec);
+    ",
+];
 
 /// Brings a database to the newest version.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
@@ -108,6 +119,21 @@ mod tests {
             migrate(&mut connection),
             Err(OpenError::Newer { .. })
         ));
+    }
+
+    #[test]
+    fn what_an_older_program_wrote_is_kept() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(MIGRATIONS[0]).unwrap();
+        connection
+            .pragma_update(None, "application_id", APPLICATION_ID)
+            .unwrap();
+        connection.pragma_update(None, "user_version", 1).unwrap();
+        let sql = "INSERT INTO invites (jti, issued_sec, expires_sec) VALUES ('old', 1, 2)";
+        connection.execute_batch(sql).unwrap();
+        migrate(&mut connection).unwrap();
+        let kept = connection.query_row("SELECT jti FROM invites", (), |row| row.get(0));
+        assert_eq!(kept, Ok("old".to_owned()));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::batch::{Applied, Ledger};
 use super::classify;
-use crate::store::{Binding, Done, InviteRecord, NewJob, StoreError};
+use crate::store::{Binding, Done, NewInvite, NewJob, RecordedInvite, StoreError};
 
 /// Changes in one transaction at most.
 const MAX_BATCH: usize = 4096;
@@ -35,8 +35,8 @@ pub(super) enum Write {
         reply: Reply<Binding>,
     },
     RecordInvite {
-        invite: InviteRecord,
-        reply: Reply<u64>,
+        invite: Box<NewInvite>,
+        reply: Reply<RecordedInvite>,
     },
     /// Answered when everything before it is; the thread ends then.
     Close {
@@ -148,8 +148,8 @@ impl Write {
             (Self::BindWorker { reply, .. }, Applied::Bound(binding)) => {
                 let _ = reply.send(Ok(binding));
             }
-            (Self::RecordInvite { reply, .. }, Applied::Recorded(serial)) => {
-                let _ = reply.send(Ok(serial));
+            (Self::RecordInvite { reply, .. }, Applied::Recorded(recorded)) => {
+                let _ = reply.send(Ok(recorded));
             }
             (
                 write @ (Self::BindWorker { .. } | Self::RecordInvite { .. } | Self::Close { .. }),
