@@ -136,6 +136,10 @@ pub(crate) fn command() -> Command {
                 .arg(flag("qr-file", "Write the QR code to this PNG file")),
         ))
         .subcommand(
+            Command::new("gen-secrets")
+                .about("Prints fresh secrets for a server, five lines for its env file"),
+        )
+        .subcommand(
             Command::new("token-mnemonic")
                 .about("Shows a client key as words")
                 .arg(flag("token", "The key"))

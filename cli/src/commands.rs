@@ -1,5 +1,6 @@
 //! One file a command.
 
+mod gen_secrets;
 mod invite;
 mod key;
 mod run_js;
@@ -41,6 +42,10 @@ pub(crate) fn run(command_line: impl IntoIterator<Item = OsString>) -> Result<()
         "submit" => submit::run(&args),
         "run-js" => run_js::run(&args),
         "invite" => invite::run(&args),
+        "gen-secrets" => {
+            gen_secrets::run();
+            Ok(())
+        }
         "token-mnemonic" => key::to_mnemonic(&args),
         "mnemonic-token" => key::from_mnemonic(&args),
         other => Err(Failure::message(format!("Unknown command: {other}"))),

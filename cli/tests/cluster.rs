@@ -256,12 +256,55 @@ fn words_and_keys_convert_both_ways() {
 }
 
 #[test]
-fn a_key_is_found_in_an_env_file() {
+fn gen_secrets_prints_five_lines_that_fit_together() {
+    let output = cluster(&["gen-secrets"]);
+    assert!(output.status.success() && output.stderr.is_empty());
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let pairs: Vec<_> = lines
+        .lines()
+        .map(|line| line.split_once('=').unwrap())
+        .collect();
+    let names: Vec<_> = pairs.iter().map(|(name, _)| *name).collect();
+    assert_eq!(
+        names,
+        [
+            "CLIENT_API_KEY",
+            "CLIENT_API_KEY_MNEMONIC",
+            "WORKER_INVITE_SECRET",
+            "JOB_SIGNING_PRIVATE_KEY_B64",
+            "JOB_SIGNING_PUBLIC_KEY_B64",
+        ]
+    );
+    let lengths = [pairs[0].1.len(), pairs[2].1.len()];
+    assert_eq!(lengths, [43, 64], "32 and 48 bytes as base64url");
+    assert_ne!(cluster(&["gen-secrets"]).stdout, lines.as_bytes());
+
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("env");
-    std::fs::write(&file, "PORT=1\nCLIENT_API_KEY=AAECAwQFBgcICQoLDA0ODw\n").unwrap();
+    std::fs::write(&file, &lines).unwrap();
     let output = cluster(&["token-mnemonic", "--env-file", file.to_str().unwrap()]);
-    assert!(output.status.success(), "{output:?}");
+    assert_output(&output, 0, &format!("Mnemonic: {}\n", pairs[1].1), "");
+}
+
+#[test]
+fn a_key_is_found_in_an_env_file_as_the_server_reads_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("env");
+    let path = file.to_str().unwrap();
+    let words = "abandon amount liar amount expire adjust cage candy arch gather drum buyer";
+    for line in [
+        "CLIENT_API_KEY=AAECAwQFBgcICQoLDA0ODw",
+        "export CLIENT_API_KEY=\"AAECAwQFBgcICQoLDA0ODw\" # mine",
+    ] {
+        std::fs::write(&file, format!("PORT=1\n{line}\n")).unwrap();
+        let output = cluster(&["token-mnemonic", "--env-file", path]);
+        assert_output(&output, 0, &format!("Mnemonic: {words}\n"), "");
+    }
+    std::fs::write(&file, "CLIENT_API_KEY='hunter2\n").unwrap();
+    let output = cluster(&["token-mnemonic", "--env-file", path]);
+    let complaint =
+        format!("Failed to read env file '{path}': line 1 is not of the form NAME=value\n");
+    assert_output(&output, 1, "", &complaint);
 }
 
 #[test]

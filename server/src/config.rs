@@ -4,7 +4,6 @@
 //! (`config/settings`), where texts come from (`config/sources`), and keys (`secrets`), which may
 //! have to be made first.
 
-mod env_file;
 pub mod settings;
 mod sources;
 mod values;

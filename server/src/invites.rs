@@ -23,6 +23,9 @@ const TYPE: &str = "worker_invite";
 /// Characters of a token.
 const TOKEN_LENGTH: std::ops::RangeInclusive<usize> = 20..=2048;
 
+/// The worker page below the app's root, up to the token.
+pub(crate) const WORKER_PAGE: &str = "/worker?invite=";
+
 /// What an invite says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct InviteClaims {
@@ -102,6 +105,37 @@ pub(crate) struct Issued {
     pub phrase: Option<String>,
     /// Until when it holds.
     pub expires_at: UnixMillis,
+}
+
+/// Addresses that lead to one invite.
+#[derive(Clone)]
+pub(crate) struct InviteUrls {
+    /// The worker page with the token, of which no character needs to be encoded.
+    pub full: String,
+    /// With the short code.
+    pub short: Option<String>,
+    /// With the phrase.
+    pub phrase: Option<String>,
+}
+
+impl Issued {
+    /// Its addresses; `base` is the app's root as the reader knows it.
+    pub(crate) fn urls(&self, base: &str) -> InviteUrls {
+        let url = |path: &str, text: &str| format!("{base}{path}{text}");
+        InviteUrls {
+            full: url(WORKER_PAGE, &self.token.0),
+            short: self.code.as_deref().map(|code| url("/j/", code)),
+            phrase: self.phrase.as_deref().map(|phrase| url("/p/", phrase)),
+        }
+    }
+}
+
+impl InviteUrls {
+    /// The one with the fewest characters: the fewer, the larger the modules of its QR code.
+    pub(crate) fn shortest(&self) -> &str {
+        let shortest = self.short.as_ref().or(self.phrase.as_ref());
+        shortest.unwrap_or(&self.full)
+    }
 }
 
 /// Where a link leads.
@@ -203,6 +237,11 @@ impl Invites {
             phrase: recorded.phrase,
             expires_at,
         })
+    }
+
+    /// Whether any invite is known, even one that has expired.
+    pub(crate) fn were_made(&self) -> bool {
+        self.newest().is_some()
     }
 
     /// Where a link leads. An invite that a newer one has replaced is still found: whether it lets

@@ -1,13 +1,11 @@
-//! The RSA key that signs assignments: reading, checking, generating, the raw signature.
+//! The RSA key that signs assignments: reading, checking, the raw signature.
 //!
 //! The raw operation is aws-lc-rs, which is constant in time; checking is `shared::envelope`, the
 //! code that workers run.
 
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::rsa::KeySize;
-use aws_lc_rs::signature::{KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
+use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use shared::envelope::{Envelope, KeyRing, Leaf, TimeLeaf, VerifyingKey, seal};
@@ -109,23 +107,15 @@ impl SigningKey {
 #[error("leaves could not be signed")]
 pub(crate) struct SealFailed;
 
-/// A fresh RSA-2048 pair: PKCS#8 and SPKI, DER in base64. Some 100 ms.
-pub(crate) fn generate_pair() -> (String, String) {
-    let pair = RsaKeyPair::generate(KeySize::Rsa2048).expect("RSA-2048 keys can be generated");
-    let private: Pkcs8V1Der<'_> = pair.as_der().expect("a fresh key can be encoded");
-    let public: PublicKeyX509Der<'_> = pair
-        .public_key()
-        .as_der()
-        .expect("a fresh key can be encoded");
-    (
-        BASE64.encode(private.as_ref()),
-        BASE64.encode(public.as_ref()),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secrets;
+
+    fn generate_pair() -> (String, String) {
+        let fresh = secrets::generate();
+        (fresh.private_key_b64, fresh.public_key_b64)
+    }
 
     #[test]
     fn a_fresh_pair_signs_what_its_public_half_verifies() {

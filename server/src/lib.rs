@@ -12,6 +12,7 @@ pub mod config;
 mod dispatch;
 mod gateway;
 mod headers;
+mod introduction;
 mod invites;
 mod keys;
 mod pages;
@@ -24,4 +25,5 @@ mod session_token;
 mod signer;
 mod store;
 
+pub use introduction::Introduction;
 pub use server::{Server, StartError, run};

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use server::Server;
 use server::config::{Command, Config, LogSettings, SourceError, env_example, parse_args};
-use server::secrets::Secrets;
+use server::secrets::{self, ServerSecrets};
+use server::{Introduction, Server};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -41,7 +41,7 @@ fn fail(text: &str) -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::GenSecrets => print(&Secrets::generate().to_lines()),
+        Command::GenSecrets => print(&secrets::generate().to_lines()),
         Command::EnvExample => print(&env_example()),
         Command::Serve(given) => serve(Config::new(&given)?),
     }
@@ -56,11 +56,11 @@ fn print(text: &str) -> anyhow::Result<()> {
 #[tokio::main]
 async fn serve(config: Config) -> anyhow::Result<()> {
     start_logging(&config.log);
-    let secrets = Secrets::complete(&config)?;
+    let secrets = ServerSecrets::complete(&config)?;
     let listener = listen(&config).await?;
-    let server = Server::start(config, &secrets, listener).await?;
+    let server = Server::start(config, &secrets.secrets, listener).await?;
     if std::io::stdout().is_terminal() {
-        print(&introduction(&server.local_url(), &secrets))?;
+        introduce(&server, &secrets).await?;
     } else if let Some(path) = &secrets.kept_in {
         tracing::info!(path = %path.display(), "secrets are kept in a file");
     }
@@ -91,17 +91,14 @@ fn stop_at_signal(
     })
 }
 
-fn introduction(url: &str, secrets: &Secrets) -> String {
-    let kept = secrets.kept_in.as_ref().map_or_else(String::new, |path| {
-        format!("Secrets:     {}\n", path.display())
-    });
-    let words = secrets
-        .client_key_mnemonic()
-        .map_or_else(String::new, |words| format!("Mnemonic:    {words}\n"));
-    format!(
-        "Client page: {url}/client\nClient key:  {}\n{words}{kept}",
-        secrets.client_api_key
-    )
+async fn introduce(server: &Server, secrets: &ServerSecrets) -> anyhow::Result<()> {
+    let introduction = Introduction {
+        local_url: server.local_url(),
+        secrets: &secrets.secrets,
+        kept_in: secrets.kept_in.as_deref(),
+        invite_url: server.first_invite_url().await?,
+    };
+    print(&introduction.to_lines())
 }
 
 fn start_logging(log: &LogSettings) {

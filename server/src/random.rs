@@ -1,9 +1,14 @@
 //! Random bytes of the operating system, read in one place.
 
+/// Fills `bytes` with unpredictable ones.
+pub(crate) fn fill(bytes: &mut [u8]) {
+    getrandom::fill(bytes).expect("the operating system has random bytes");
+}
+
 /// `N` unpredictable bytes.
 pub(crate) fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("the operating system has random bytes");
+    fill(&mut bytes);
     bytes
 }
 

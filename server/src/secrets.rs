@@ -5,39 +5,23 @@ use std::io::{Error, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use shared::mnemonic;
+use shared::env_file;
+use shared::secrets::{CLIENT_KEY, INVITE_SECRET, PRIVATE_KEY, PUBLIC_KEY, Secrets};
 
 use crate::config::{Config, MIN_SECRET_BYTES};
-use crate::keys::{self, SigningKey, SigningKeyError};
+use crate::keys::{SigningKey, SigningKeyError};
 use crate::random;
 use crate::store::sqlite::{OpenError, lock, make_private_folder};
 
 const FILE: &str = "secrets.env";
-const CLIENT_KEY: &str = "CLIENT_API_KEY";
-const CLIENT_KEY_MNEMONIC: &str = "CLIENT_API_KEY_MNEMONIC";
-const INVITE_SECRET: &str = "WORKER_INVITE_SECRET";
-const PRIVATE_KEY: &str = "JOB_SIGNING_PRIVATE_KEY_B64";
-const PUBLIC_KEY: &str = "JOB_SIGNING_PUBLIC_KEY_B64";
 
-/// All secrets.
-#[derive(Clone)]
-pub struct Secrets {
-    /// Key of the clients.
-    pub client_api_key: String,
-    /// HMAC secret of invites.
-    pub worker_invite_secret: String,
-    /// RSA key: PKCS#8 DER, base64.
-    pub private_key_b64: String,
-    /// Its public half: SPKI DER, base64.
-    pub public_key_b64: String,
+/// All secrets, and where they come from.
+#[derive(Debug, Clone)]
+pub struct ServerSecrets {
+    /// What they are.
+    pub secrets: Secrets,
     /// The file that some of them come from, if any.
     pub kept_in: Option<PathBuf>,
-}
-
-impl std::fmt::Debug for Secrets {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secrets([redacted])")
-    }
 }
 
 /// Why there are no secrets. The texts say what to do.
@@ -77,7 +61,7 @@ pub enum SecretsError {
     Folder(#[from] OpenError),
 }
 
-impl Secrets {
+impl ServerSecrets {
     /// Takes what was given; what was not comes from the data folder, where it is made first if
     /// there is none.
     ///
@@ -90,82 +74,58 @@ impl Secrets {
             &given.worker_invite_secret,
             &given.signing_key_pair_b64,
         ) {
-            return Ok(Self {
+            let secrets = Secrets {
                 client_api_key: client.clone(),
                 worker_invite_secret: invite.clone(),
                 private_key_b64: private.clone(),
                 public_key_b64: public.clone(),
+            };
+            return Ok(Self {
+                secrets,
                 kept_in: None,
             });
         }
-        let kept = kept_or_made(&config.data_dir)?;
+        let (path, kept) = kept_or_made(&config.data_dir)?;
         let (private, public) = match &given.signing_key_pair_b64 {
             Some(pair) => pair.clone(),
-            None => kept.checked_key_pair()?,
+            None => checked_key_pair(&kept, &path)?,
         };
-        Ok(Self {
+        let invite = given.worker_invite_secret.clone();
+        let secrets = Secrets {
             client_api_key: given.client_api_key.clone().unwrap_or(kept.client_api_key),
-            worker_invite_secret: given
-                .worker_invite_secret
-                .clone()
-                .unwrap_or(kept.worker_invite_secret),
+            worker_invite_secret: invite.unwrap_or(kept.worker_invite_secret),
             private_key_b64: private,
             public_key_b64: public,
-            kept_in: kept.kept_in,
+        };
+        Ok(Self {
+            secrets,
+            kept_in: Some(path),
         })
-    }
-
-    /// Fresh ones. Some 100 ms, for the RSA key.
-    pub fn generate() -> Self {
-        let (private_key_b64, public_key_b64) = keys::generate_pair();
-        Self {
-            client_api_key: mnemonic::to_base64url(&random::bytes::<32>()),
-            worker_invite_secret: mnemonic::to_base64url(&random::bytes::<48>()),
-            private_key_b64,
-            public_key_b64,
-            kept_in: None,
-        }
-    }
-
-    /// Both halves, once they were seen to match; the error names the file that they come from.
-    fn checked_key_pair(&self) -> Result<(String, String), SecretsError> {
-        let pair = (self.private_key_b64.clone(), self.public_key_b64.clone());
-        match (SigningKey::from_base64(&pair.0, &pair.1), &self.kept_in) {
-            (Err(cause), Some(path)) => Err(SecretsError::Key {
-                path: path.clone(),
-                cause,
-            }),
-            (Ok(_), _) | (Err(_), None) => Ok(pair),
-        }
-    }
-
-    /// The five lines of an env file.
-    pub fn to_lines(&self) -> String {
-        let mnemonic = self.client_key_mnemonic().unwrap_or_default();
-        [
-            (CLIENT_KEY, &self.client_api_key),
-            (CLIENT_KEY_MNEMONIC, &mnemonic),
-            (INVITE_SECRET, &self.worker_invite_secret),
-            (PRIVATE_KEY, &self.private_key_b64),
-            (PUBLIC_KEY, &self.public_key_b64),
-        ]
-        .iter()
-        .map(|(name, value)| format!("{name}={value}\n"))
-        .collect()
-    }
-
-    /// The client key in words, if it has that form.
-    pub fn client_key_mnemonic(&self) -> Option<String> {
-        mnemonic::to_words(&self.client_api_key).ok()
     }
 }
 
-fn kept_or_made(data_dir: &Path) -> Result<Secrets, SecretsError> {
+/// Fresh secrets. Some tenths of a second, for the RSA key.
+pub fn generate() -> Secrets {
+    Secrets::generate(&mut random::fill)
+}
+
+/// Both halves, once they were seen to match; the error names the file that they come from.
+fn checked_key_pair(kept: &Secrets, path: &Path) -> Result<(String, String), SecretsError> {
+    let (private, public) = (&kept.private_key_b64, &kept.public_key_b64);
+    SigningKey::from_base64(private, public).map_err(|cause| SecretsError::Key {
+        path: path.into(),
+        cause,
+    })?;
+    Ok((private.clone(), public.clone()))
+}
+
+fn kept_or_made(data_dir: &Path) -> Result<(PathBuf, Secrets), SecretsError> {
     let path = data_dir.join(FILE);
-    match kept(&path)? {
-        Some(secrets) => Ok(secrets),
-        None => made(data_dir, path),
-    }
+    let secrets = match kept(&path)? {
+        Some(secrets) => secrets,
+        None => made(data_dir, &path)?,
+    };
+    Ok((path, secrets))
 }
 
 /// The secrets in the file; `None` where there is none. A link to nothing is a file that cannot be
@@ -176,7 +136,7 @@ fn kept(path: &Path) -> Result<Option<Secrets>, SecretsError> {
         cause,
     };
     match std::fs::read_to_string(path) {
-        Ok(text) => parse(&text, path.into()).map(Some),
+        Ok(text) => parse(&text, path).map(Some),
         Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(error)),
         Err(_) if path.is_symlink() => Err(failed(Error::other("it links to nothing"))),
         Err(_) => Ok(None),
@@ -184,22 +144,19 @@ fn kept(path: &Path) -> Result<Option<Secrets>, SecretsError> {
 }
 
 /// Makes the secrets, unless another server was quicker: nobody else may use the folder meanwhile.
-fn made(data_dir: &Path, path: PathBuf) -> Result<Secrets, SecretsError> {
+fn made(data_dir: &Path, path: &Path) -> Result<Secrets, SecretsError> {
     let failed = |cause| SecretsError::File {
-        path: path.clone(),
+        path: path.into(),
         cause,
     };
     make_private_folder(data_dir).map_err(failed)?;
     let _lock = lock(data_dir)?;
-    if let Some(secrets) = kept(&path)? {
+    if let Some(secrets) = kept(path)? {
         return Ok(secrets);
     }
-    let secrets = Secrets::generate();
-    write_private(data_dir, &path, &secrets.to_lines()).map_err(failed)?;
-    Ok(Secrets {
-        kept_in: Some(path),
-        ..secrets
-    })
+    let secrets = generate();
+    write_private(data_dir, path, &secrets.to_lines()).map_err(failed)?;
+    Ok(secrets)
 }
 
 /// Writes a file for its owner alone, all of it or nothing, so that it is there after a power cut.
@@ -217,14 +174,18 @@ fn write_private(folder: &Path, path: &Path, text: &str) -> std::io::Result<()> 
     File::open(folder)?.sync_all()
 }
 
-fn parse(text: &str, path: PathBuf) -> Result<Secrets, SecretsError> {
+fn parse(text: &str, path: &Path) -> Result<Secrets, SecretsError> {
+    let pairs = env_file::parse(text).map_err(|malformed| SecretsError::File {
+        path: path.into(),
+        cause: Error::new(ErrorKind::InvalidData, malformed),
+    })?;
     let find = |name: &'static str| {
-        text.lines()
-            .filter_map(|line| line.trim().split_once('='))
+        pairs
+            .iter()
             .find(|(known, value)| *known == name && value.len() >= MIN_SECRET_BYTES)
-            .map(|(_, value)| value.to_owned())
+            .map(|(_, value)| (*value).to_owned())
             .ok_or_else(|| SecretsError::Missing {
-                path: path.clone(),
+                path: path.into(),
                 name,
             })
     };
@@ -233,7 +194,6 @@ fn parse(text: &str, path: PathBuf) -> Result<Secrets, SecretsError> {
         worker_invite_secret: find(INVITE_SECRET)?,
         private_key_b64: find(PRIVATE_KEY)?,
         public_key_b64: find(PUBLIC_KEY)?,
-        kept_in: Some(path),
     })
 }
 
@@ -243,6 +203,12 @@ mod tests {
 
     use super::*;
     use crate::config::{Given, settings};
+
+    fn complete(data_dir: &Path) -> Secrets {
+        ServerSecrets::complete(&config(data_dir, ""))
+            .unwrap()
+            .secrets
+    }
 
     fn config(data_dir: &Path, client_key: &str) -> Config {
         let mut given = Given::default();
@@ -259,39 +225,24 @@ mod tests {
     fn secrets_are_made_once_and_for_the_owner_alone() {
         let dir = tempfile::tempdir().unwrap();
         let data_dir = dir.path().join("deep/data");
-        let made = Secrets::complete(&config(&data_dir, "")).unwrap();
-        let file = made.kept_in.clone().unwrap();
+        let made = ServerSecrets::complete(&config(&data_dir, "")).unwrap();
+        let file = made.kept_in.unwrap();
         assert_eq!((mode(&file), mode(&data_dir)), (0o600, 0o700));
-        let again = Secrets::complete(&config(&data_dir, "")).unwrap();
-        assert_eq!(again.to_lines(), made.to_lines());
-        let names: Vec<_> = made
-            .to_lines()
-            .lines()
-            .map(|line| line.split('=').next().unwrap().to_owned())
-            .collect();
-        assert_eq!(
-            names,
-            [
-                CLIENT_KEY,
-                CLIENT_KEY_MNEMONIC,
-                INVITE_SECRET,
-                PRIVATE_KEY,
-                PUBLIC_KEY
-            ]
-        );
+        assert_eq!(complete(&data_dir), made.secrets);
     }
 
     #[test]
     fn what_is_given_wins_over_what_is_kept() {
         let dir = tempfile::tempdir().unwrap();
-        let kept = Secrets::complete(&config(dir.path(), "")).unwrap();
-        let mixed = Secrets::complete(&config(dir.path(), "a key of my own choice")).unwrap();
+        let kept = complete(dir.path());
+        let mixed = ServerSecrets::complete(&config(dir.path(), "a key of my own choice"));
+        let mixed = mixed.unwrap().secrets;
         assert_eq!(mixed.client_api_key, "a key of my own choice");
         assert_eq!(mixed.worker_invite_secret, kept.worker_invite_secret);
     }
 
     fn refusal(data_dir: &Path) -> String {
-        let error = Secrets::complete(&config(data_dir, "")).unwrap_err();
+        let error = ServerSecrets::complete(&config(data_dir, "")).unwrap_err();
         let text = error.to_string();
         assert!(!text.contains('\n'), "{text}");
         assert!(text.contains("secrets.env"), "{text}");
@@ -306,6 +257,10 @@ mod tests {
             ("", CLIENT_KEY),
             ("CLIENT_API_KEY=abcdefghijklmnop\n", INVITE_SECRET),
             ("CLIENT_API_KEY=short\n", CLIENT_KEY),
+            (
+                "export CLIENT_API_KEY='abcdefghijklmnop' # mine\n",
+                INVITE_SECRET,
+            ),
         ] {
             std::fs::write(&file, text).unwrap();
             let error = refusal(dir.path());
@@ -335,7 +290,7 @@ mod tests {
     fn a_key_in_the_file_that_is_none_is_refused_with_the_files_name() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join(FILE);
-        let good = Secrets::complete(&config(dir.path(), "")).unwrap();
+        let good = complete(dir.path());
         let cut = &good.private_key_b64[..400];
         let lines = good.to_lines().replace(&good.private_key_b64, cut);
         std::fs::write(&file, &lines).unwrap();
@@ -352,8 +307,8 @@ mod tests {
             &good.private_key_b64,
         );
         given.add(&settings::JOB_SIGNING_PUBLIC_KEY_B64, &good.public_key_b64);
-        let mixed = Secrets::complete(&Config::new(&given).unwrap()).unwrap();
-        assert_eq!(mixed.client_api_key, good.client_api_key);
+        let mixed = ServerSecrets::complete(&Config::new(&given).unwrap()).unwrap();
+        assert_eq!(mixed.secrets.client_api_key, good.client_api_key);
     }
 
     #[test]
@@ -361,7 +316,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let start = || {
             let config = config(dir.path(), "");
-            std::thread::spawn(move || Secrets::complete(&config))
+            std::thread::spawn(move || ServerSecrets::complete(&config))
         };
         let both = [start(), start()].map(|thread| thread.join().unwrap());
         let kept = std::fs::read_to_string(dir.path().join(FILE)).unwrap();
@@ -370,7 +325,7 @@ mod tests {
             match secrets {
                 Ok(secrets) => {
                     makers += 1;
-                    assert_eq!(secrets.to_lines(), kept);
+                    assert_eq!(secrets.secrets.to_lines(), kept);
                 }
                 Err(SecretsError::Folder(OpenError::InUse(_))) => {}
                 Err(error) => panic!("{error}"),

@@ -1,6 +1,6 @@
 //! Putting the parts together, and taking them apart again.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use axum::serve::ListenerExt;
 use scheduler::SchedulerConfig;
 use shared::envelope::KeyRing;
 use shared::mnemonic::ClientKey;
+use shared::secrets::Secrets;
 use shared::wire::WorkerLimits;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -22,11 +23,11 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::dispatch::Dispatch;
 use crate::gateway::{Gateway, GatewayParts, GatewaySettings};
+use crate::introduction;
 use crate::invites::{InviteRules, Invites};
 use crate::keys::{SigningKey, SigningKeyError};
 use crate::pages::Pages;
 use crate::router::router;
-use crate::secrets::Secrets;
 use crate::session_token::SessionTokens;
 use crate::signer::Signer;
 use crate::store::sqlite::{OpenError, SqliteStore};
@@ -157,11 +158,25 @@ impl Server {
 
     /// As [`Self::url`], for a browser on this machine.
     pub fn local_url(&self) -> String {
-        let mut address = self.address;
-        if address.ip().is_unspecified() {
-            address.set_ip(Ipv4Addr::LOCALHOST.into());
-        }
+        let address = introduction::local(self.address);
         format!("http://{address}{}", self.app.base_path)
+    }
+
+    /// The shortest link of a fresh invite for the devices around, unless one was ever made: another
+    /// would take its place.
+    ///
+    /// # Errors
+    /// It cannot be stored.
+    pub async fn first_invite_url(&self) -> anyhow::Result<Option<String>> {
+        let app = &self.app;
+        if app.invites.were_made() {
+            return Ok(None);
+        }
+        let now = app.clock.wall();
+        let issued = app.invites.issue(now, app.invite_ttl_sec, None).await?;
+        let address = introduction::in_network(self.address);
+        let base = format!("http://{address}{}", app.base_path);
+        Ok(Some(issued.urls(&base).shortest().to_owned()))
     }
 
     /// Serves until `stop`, then lets requests end, says bye to the workers, and writes what is

@@ -8,6 +8,7 @@
 #![warn(missing_docs)]
 
 pub mod api;
+pub mod env_file;
 pub mod envelope;
 pub mod ids;
 pub mod job;
@@ -19,6 +20,7 @@ pub mod plan;
 pub mod qr;
 pub mod reduce;
 pub mod rng;
+pub mod secrets;
 pub mod session;
 pub mod time;
 pub mod wire;

@@ -252,8 +252,9 @@ impl Log {
             for line in BufReader::new(pipe).lines().map_while(Result::ok) {
                 let address = line.strip_prefix("Listening on ");
                 if let (Some(sender), Some(address)) = (&addresses, address) {
-                    // Only the first is waited for.
-                    let _ = sender.send(address.trim().trim_end_matches('/').to_owned());
+                    // Only the first is waited for. One that listens everywhere is on loopback, too.
+                    let address = address.trim().replacen("//0.0.0.0:", "//127.0.0.1:", 1);
+                    let _ = sender.send(address.trim_end_matches('/').to_owned());
                 }
                 log.push(line);
             }

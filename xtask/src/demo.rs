@@ -5,6 +5,7 @@
 //! in the data folder for the next time.
 
 mod keys;
+mod network;
 mod pi;
 
 use std::io::IsTerminal;
@@ -80,7 +81,9 @@ async fn show(args: &Args, has_browser: bool) -> Result<()> {
     let data_dir = data_dir.canonicalize()?;
     let program = tools::target_dir()?.join("release/cluster-server");
     let keys = Keys::load_or_make(&data_dir, &program)?;
-    let mut setup = ServerSetup::new(program, &data_dir, keys.client_key())?.port(port(args.port)?);
+    let setup = ServerSetup::new(program, &data_dir, keys.client_key())?;
+    // So that phones and other devices around can join.
+    let mut setup = setup.port(port(args.port)?).env("HOST", "0.0.0.0");
     for (name, value) in keys.variables() {
         setup = setup.env(name, value);
     }
@@ -110,7 +113,7 @@ async fn show(args: &Args, has_browser: bool) -> Result<()> {
 
 /// A free port: the one that was asked for, or 8080, or any other.
 fn port(asked: Option<u16>) -> Result<u16> {
-    let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let is_free = |port| TcpListener::bind(("0.0.0.0", port)).is_ok();
     match asked {
         Some(port) if is_free(port) => Ok(port),
         Some(port) => bail!("port {port} is in use; choose another with --port, or leave it out"),
@@ -135,22 +138,18 @@ fn show_access(api: &ApiClient, keys: &Keys, invite: &serde_json::Value) -> Resu
     println!("\nClient page:  {}/client", api.base());
     println!("Client key:   {}", keys.client_key());
     println!("as words:     {}\n", keys.mnemonic());
-    println!("More tabs on this machine join with this invite:");
+    println!("Devices of this network, phones too, join with this invite:");
     show_invite(invite)?;
     println!("\nCtrl-C ends the server and the browsers.");
     Ok(())
 }
 
 fn show_invite(invite: &serde_json::Value) -> Result<()> {
-    let url = text(invite, "inviteUrl")?;
-    println!("{url}");
-    if let Some(phrase) = invite["phraseInviteUrl"].as_str() {
-        println!("{phrase}");
-        show_qr(phrase)?;
-    } else {
-        show_qr(&url)?;
-    }
-    Ok(())
+    let short = invite["shortInviteUrl"].as_str();
+    let link = short.map_or_else(|| text(invite, "inviteUrl"), |link| Ok(link.to_owned()))?;
+    let link = network::seen_from_outside(&link, network::outward_address());
+    println!("{link}");
+    show_qr(&link)
 }
 
 fn show_qr(url: &str) -> Result<()> {

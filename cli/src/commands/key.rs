@@ -1,6 +1,7 @@
 //! `cluster token-mnemonic`, `cluster mnemonic-token`: the client key as words and back.
 
-use shared::mnemonic;
+use shared::secrets::CLIENT_KEY;
+use shared::{env_file, mnemonic};
 
 use super::Failure;
 use crate::args::Typed;
@@ -25,14 +26,14 @@ pub(super) fn to_mnemonic(args: &Typed) -> Result<(), Failure> {
 }
 
 fn from_env_file(path: &str) -> Result<Option<String>, Failure> {
-    let unreadable = |error| Failure::message(format!("Cannot read '{path}': {error}"));
-    for entry in dotenvy::from_path_iter(path).map_err(unreadable)? {
-        let (name, value) = entry.map_err(unreadable)?;
-        if name == "CLIENT_API_KEY" {
-            return Ok(Some(value));
-        }
-    }
-    Ok(None)
+    let unreadable =
+        |cause: String| Failure::message(format!("Failed to read env file '{path}': {cause}"));
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+    let pairs = env_file::parse(&text).map_err(|error| unreadable(error.to_string()))?;
+    let key = pairs.iter().find(|(name, _)| *name == CLIENT_KEY);
+    Ok(key
+        .map(|(_, key)| (*key).to_owned())
+        .filter(|key| !key.is_empty()))
 }
 
 pub(super) fn from_mnemonic(args: &Typed) -> Result<(), Failure> {

@@ -13,14 +13,12 @@ use super::ApiError;
 use super::body::JsonBody;
 use crate::app::App;
 use crate::auth::ApiClient;
-use crate::invites::{Destination, Issued, links};
+use crate::invites::{Destination, Issued, WORKER_PAGE, links};
 use crate::proxy::{Authority, scheme};
 use crate::store::InviteLink;
 
 /// Seconds that an invite holds at least and at most.
 const TTL_SEC: (u64, u64) = (60, 86_400);
-/// The worker page below the app's root, up to the token, of which no character needs to be encoded.
-const WORKER_PAGE: &str = "worker?invite=";
 const EXPIRED: &str = "This invite has expired. Ask for a new one.\n";
 const UNKNOWN: &str = "This invite link is not known. Check it, or ask for a new one.\n";
 /// Characters of a label.
@@ -50,24 +48,20 @@ pub(crate) async fn create(
 
 /// `base` is the app's root as the client knows it.
 fn answer(base: &str, issued: Issued, ttl_sec: u64) -> InviteCreated {
-    let token = issued.token.0;
-    let url = |path: &str, text: &str| format!("{base}/{path}{text}");
-    let invite_url = url(WORKER_PAGE, &token);
-    let short_invite_url = issued.code.as_ref().map(|code| url("j/", code));
-    let phrase_invite_url = issued.phrase.as_ref().map(|phrase| url("p/", phrase));
-    let pictured = phrase_invite_url.as_ref().or(short_invite_url.as_ref());
+    let urls = issued.urls(base);
+    let pictured = urls.phrase.as_ref().or(urls.short.as_ref());
     InviteCreated {
-        invite_qr_data_url: qr::data_url(pictured.unwrap_or(&invite_url)).ok(),
-        invite_token: token,
-        invite_url,
+        invite_qr_data_url: qr::data_url(pictured.unwrap_or(&urls.full)).ok(),
+        invite_token: issued.token.0,
+        invite_url: urls.full,
         short_code: issued.code,
-        short_invite_url,
+        short_invite_url: urls.short,
         phrase_code: issued
             .phrase
             .as_ref()
             .map(|phrase| phrase.replace('-', " ")),
         phrase_slug: issued.phrase,
-        phrase_invite_url,
+        phrase_invite_url: urls.phrase,
         expires_at: IsoTime(issued.expires_at),
         ttl_sec,
     }
@@ -102,7 +96,7 @@ async fn follow(app: &App, link: Option<InviteLink>) -> Result<Response, ApiErro
     let no_store = [(header::CACHE_CONTROL, "no-store")];
     Ok(match destination {
         Destination::Invite(token) => {
-            let location = format!("{}/{WORKER_PAGE}{}", app.base_path, token.0);
+            let location = format!("{}{WORKER_PAGE}{}", app.base_path, token.0);
             (StatusCode::FOUND, no_store, [(header::LOCATION, location)]).into_response()
         }
         Destination::Expired => (StatusCode::GONE, no_store, EXPIRED).into_response(),

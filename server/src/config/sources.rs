@@ -6,8 +6,8 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use clap::{Arg, ArgMatches};
+use shared::env_file;
 
-use super::env_file;
 use super::settings::{ALL, Setting};
 use super::values::Given;
 

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use serde_json::json;
 
-use crate::support::{Process, Worker, run_to_end};
+use crate::support::{Process, Worker, run_to_end, shown_on_terminal};
 
 fn lines(bytes: &[u8]) -> Vec<String> {
     String::from_utf8(bytes.to_vec())
@@ -58,6 +58,37 @@ fn gen_secrets_prints_five_lines_that_a_server_starts_with_in_production() {
         "nothing had to be made"
     );
     drop(server);
+}
+
+#[tokio::test]
+async fn on_a_terminal_it_shows_where_to_go_with_which_key_and_at_first_an_invite() {
+    let folder = tempfile::tempdir().unwrap();
+    let everywhere = [("HOST", "0.0.0.0"), ("LOG_LEVEL", "warn")];
+    let shown = shown_on_terminal(folder.path(), &everywhere);
+    let value = |label: &str| {
+        let line = shown.iter().find_map(|line| line.strip_prefix(label));
+        line.expect(label).trim().to_owned()
+    };
+    let page = value("Client page: ");
+    assert!(page.starts_with("http://127.0.0.1:") && page.ends_with("/client"));
+    let kept = std::fs::read_to_string(value("Secrets: ")).unwrap();
+    assert!(kept.contains(&format!("CLIENT_API_KEY={}\n", value("Client key: "))));
+    assert!(kept.contains(&format!(
+        "CLIENT_API_KEY_MNEMONIC={}\n",
+        value("Mnemonic: ")
+    )));
+    let invite = value("Invite: ");
+    assert!(!invite.contains("0.0.0.0"), "{invite}");
+    let qr = shared::qr::terminal(&invite).unwrap();
+    assert_eq!(shown[5..].join("\n"), qr, "the link as a QR code");
+
+    let again = shown_on_terminal(folder.path(), &everywhere);
+    assert!(!again.contains(&format!("Invite:      {invite}")));
+    assert_eq!(again.len(), 5, "no invite that would replace the first");
+    let server = Process::start(folder.path(), &[]);
+    let code = invite.rsplit_once('/').unwrap().1;
+    let followed = server.client.get(&format!("/j/{code}")).await;
+    assert_eq!(followed.status, 302);
 }
 
 #[test]

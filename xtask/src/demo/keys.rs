@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use shared::env_file;
+use shared::secrets::{CLIENT_KEY, CLIENT_KEY_MNEMONIC};
 
 const FILE: &str = "demo.env";
 
@@ -24,8 +26,8 @@ impl Keys {
             make(&file, program)?;
         }
         let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
-        let keys = Self::parse(&text);
-        for name in ["CLIENT_API_KEY", "CLIENT_API_KEY_MNEMONIC"] {
+        let keys = Self::parse(&text).with_context(|| file.display().to_string())?;
+        for name in [CLIENT_KEY, CLIENT_KEY_MNEMONIC] {
             ensure!(
                 !keys.get(name).is_empty(),
                 "{} holds no {name}; remove the file to get other keys",
@@ -35,29 +37,25 @@ impl Keys {
         Ok(keys)
     }
 
-    fn parse(text: &str) -> Self {
-        let pairs = text.lines().filter_map(|line| line.split_once('='));
-        let unquoted = |value: &str| value.trim().trim_matches('"').to_owned();
-        Self(
-            pairs
-                .map(|(name, value)| (name.trim().to_owned(), unquoted(value)))
-                .collect(),
-        )
+    fn parse(text: &str) -> Result<Self> {
+        let pairs = env_file::parse(text)?;
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        Ok(Self(pairs.into_iter().map(owned).collect()))
     }
 
     /// The client key as programs send it.
     pub(super) fn client_key(&self) -> &str {
-        self.get("CLIENT_API_KEY")
+        self.get(CLIENT_KEY)
     }
 
     /// The client key as people type it.
     pub(super) fn mnemonic(&self) -> &str {
-        self.get("CLIENT_API_KEY_MNEMONIC")
+        self.get(CLIENT_KEY_MNEMONIC)
     }
 
     /// All of them, as the server's environment.
     pub(super) fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
-        let is_setting = |name: &str| name != "CLIENT_API_KEY_MNEMONIC";
+        let is_setting = |name: &str| name != CLIENT_KEY_MNEMONIC;
         let pairs = self.0.iter().map(|(name, value)| (&**name, &**value));
         pairs.filter(move |(name, _)| is_setting(name))
     }
@@ -96,7 +94,8 @@ mod tests {
     fn values_may_hold_equal_signs_and_quotes_are_not_part_of_them() {
         let keys = Keys::parse(
             "CLIENT_API_KEY=a_b-c\nCLIENT_API_KEY_MNEMONIC=\"lamp river\"\nJOB_KEY=MII=\n",
-        );
+        )
+        .unwrap();
         assert_eq!(keys.client_key(), "a_b-c");
         assert_eq!(keys.mnemonic(), "lamp river");
         let variables: Vec<_> = keys.variables().collect();

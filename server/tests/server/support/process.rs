@@ -1,5 +1,6 @@
 //! The program itself, as an operator starts it.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -34,6 +35,36 @@ fn command(folder: &Path, values: &[(&str, &str)]) -> Command {
 /// Runs it to an end that comes by itself.
 pub(crate) fn run_to_end(folder: &Path, values: &[(&str, &str)], args: &[&str]) -> Output {
     command(folder, values).args(args).output().unwrap()
+}
+
+/// Starts it on a terminal; what it shows there up to the line that says where it listens. It is
+/// killed then.
+pub(crate) fn shown_on_terminal(folder: &Path, values: &[(&str, &str)]) -> Vec<String> {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&controller).unwrap();
+    unlockpt(&controller).unwrap();
+    let name = ptsname(&controller, Vec::new()).unwrap();
+    let terminal = File::options()
+        .read(true)
+        .write(true)
+        .open(name.to_str().unwrap());
+    let mut child = command(folder, values)
+        .env_remove("CLIENT_API_KEY")
+        .stdout(terminal.unwrap())
+        .spawn()
+        .unwrap();
+    let mut lines = Vec::new();
+    for line in BufReader::new(File::from(controller)).lines() {
+        let line = line.unwrap();
+        if line.starts_with("Listening on ") {
+            break;
+        }
+        lines.push(line.trim_end_matches('\r').to_owned());
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    lines
 }
 
 impl Process {

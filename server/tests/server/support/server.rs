@@ -2,7 +2,7 @@
 
 use server::Server;
 use server::config::{Config, Given, settings};
-use server::secrets::Secrets;
+use server::secrets::ServerSecrets;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -45,7 +45,7 @@ impl TestServer {
             given.add(setting.expect("a known setting"), text);
         }
         let config = Config::new(&given).unwrap();
-        let secrets = Secrets::complete(&config).unwrap();
+        let secrets = ServerSecrets::complete(&config).unwrap().secrets;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = Server::start(config, &secrets, listener).await.unwrap();
         let url = server.url();

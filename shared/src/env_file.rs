@@ -6,13 +6,16 @@
 /// A line that is no pair. Its content is not shown: it may be a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("line {line} is not of the form NAME=value")]
-pub(super) struct Malformed {
+pub struct Malformed {
     /// Counted from 1.
     line: usize,
 }
 
-/// The pairs in their order. Empty lines and those that begin with `#` are skipped.
-pub(super) fn parse(text: &str) -> Result<Vec<(&str, &str)>, Malformed> {
+/// The pairs in their order, names and values as they are meant: without quotes and comments. Empty lines and those that begin with `#` are skipped.
+///
+/// # Errors
+/// [`Malformed`]: the first line that is neither.
+pub fn parse(text: &str) -> Result<Vec<(&str, &str)>, Malformed> {
     let lines = text.trim_start_matches('\u{feff}').lines().zip(1..);
     lines
         .map(|(text, line)| (text.trim(), line))
