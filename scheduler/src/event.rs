@@ -1,5 +1,7 @@
 //! What goes into the scheduler and what comes out.
 
+use std::sync::Arc;
+
 use range_set_blaze::RangeSetBlaze;
 use shared::ids::{JobId, Nonce, SessionId, ShardIndex, WorkerId};
 use shared::plan::Plan;
@@ -153,6 +155,8 @@ pub struct Delta {
     pub seq: u64,
     /// Shards that this delta completes.
     pub completed: RangeSetBlaze<u64>,
+    /// What they returned, where the reducer keeps it: one row a shard, in no order.
+    pub rows: Arc<[(ShardIndex, ShardResult)]>,
     /// After this delta.
     pub failed_shards: u64,
     /// After this delta; `None` where it did not change.

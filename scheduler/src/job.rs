@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use range_set_blaze::RangeSetBlaze;
-use shared::ids::{AttemptId, JobId, SessionId, WorkerId};
+use shared::ids::{AttemptId, JobId, SessionId, ShardIndex, WorkerId};
 use shared::limits::MAX_SHARD_ATTEMPTS;
 use shared::plan::Plan;
 use shared::reduce::{Reducer, ReducerState};
@@ -48,6 +48,7 @@ pub(crate) struct Delivery<'a> {
 #[derive(Debug, Default)]
 struct Batch {
     completed: Vec<u64>,
+    rows: Vec<(ShardIndex, ShardResult)>,
     verdicts: Vec<Verdict>,
     pointless: Vec<Holder>,
     end: Option<JobEnd>,
@@ -239,7 +240,11 @@ impl Job {
         };
         match reducer.fold(&mut self.reducer_state, &result) {
             Ok(()) => {
+                let keeps_rows = reducer.keeps_rows();
                 self.complete(shard, result.status);
+                if keeps_rows {
+                    self.batch.rows.push((ShardIndex(shard), result));
+                }
                 if self.completed_count == self.plan.total_shards() {
                     self.end(JobEnd::Reduced);
                 }
@@ -284,6 +289,7 @@ impl Job {
             reducer_state: (!completed.is_empty() && self.reducer.is_some())
                 .then(|| self.reducer_state.clone()),
             completed,
+            rows: batch.rows.into(),
             failed_shards: self.failed_shards,
             high_water: self.reserved,
             end: batch.end,
@@ -343,26 +349,18 @@ fn estimate_bytes(delta: &Delta, verdicts: &[Verdict]) -> usize {
         .as_ref()
         .map_or(0, |state| wire::encode(state).len());
     let end = match &delta.end {
-        Some(JobEnd::Single(result)) => result_bytes(result),
-        Some(JobEnd::Failed(text)) => text.len(),
+        Some(JobEnd::Single(result)) => result.row_bytes(),
+        Some(JobEnd::Failed(text)) => text.len() as u64,
         Some(JobEnd::Reduced) | None => 0,
     };
+    let rows: u64 = delta
+        .rows
+        .iter()
+        .map(|(_, result)| result.row_bytes())
+        .sum();
+    let texts = usize::try_from(end + rows).unwrap_or(usize::MAX);
     let ranges = delta.completed.ranges_len() + verdicts.len();
-    DELTA_BYTES + 2 * state + end + ranges * RANGE_BYTES
-}
-
-fn result_bytes(result: &ShardResult) -> usize {
-    let details = result.details.as_ref().map_or(0, |details| {
-        let lines = details.notes.iter().chain(&details.logs);
-        let error = details.error.as_ref().map_or(0, |error| {
-            error.message.len() + error.stack.as_ref().map_or(0, String::len)
-        });
-        error
-            + lines
-                .map(|line| line.len() + size_of::<String>())
-                .sum::<usize>()
-    });
-    result.value.as_ref().map_or(0, String::len) + details
+    DELTA_BYTES + 2 * state + texts + ranges * RANGE_BYTES
 }
 
 #[cfg(test)]

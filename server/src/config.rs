@@ -83,6 +83,8 @@ pub struct JobSettings {
     pub max_args_bytes: usize,
     /// Bytes of a result, 1024..=1 MiB.
     pub max_result_bytes: usize,
+    /// Bytes of results that a `collect` job may keep (`JOB_MAX_COLLECT_BYTES`, 1 MiB..=1 TiB).
+    pub max_collect_bytes: u64,
     /// What is advised on the number of shards (`SHARD_*`).
     pub fan_out: FanOut,
     /// Reported to clients, milliseconds.
@@ -225,6 +227,7 @@ fn job_settings(read: &mut Reader<'_>) -> JobSettings {
         max_code_bytes: read.int_as(&s::CUSTOM_JOB_MAX_CODE_BYTES),
         max_args_bytes: read.int_as(&s::CUSTOM_JOB_MAX_ARGS_BYTES),
         max_result_bytes: read.int_as(&s::CUSTOM_JOB_MAX_RESULT_BYTES),
+        max_collect_bytes: read.int(&s::JOB_MAX_COLLECT_BYTES),
         fan_out: FanOut {
             min_units: read.int(&s::SHARD_MIN_UNITS),
             max_per_worker: read.int(&s::SHARD_MAX_PER_WORKER),

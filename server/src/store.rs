@@ -14,7 +14,7 @@ use std::pin::Pin;
 
 use range_set_blaze::RangeSetBlaze;
 use scheduler::Delta;
-use shared::ids::{Digest32, JobId, WorkerId};
+use shared::ids::{Digest32, JobId, ShardIndex, WorkerId};
 use shared::job::JobSpec;
 use shared::reduce::ReducerState;
 use shared::time::UnixMillis;
@@ -39,6 +39,10 @@ pub(crate) trait Store: Send + Sync + std::fmt::Debug + 'static {
 
     /// Reads a job; `None` for one that was never stored.
     fn job(&self, job: JobId) -> StoreFuture<Option<StoredJob>>;
+
+    /// What a job has collected, in order of the shards from `from` on: a page of about 256 KiB, at
+    /// least one row. Empty where there is no more.
+    fn rows(&self, job: JobId, from: ShardIndex) -> StoreFuture<Vec<(ShardIndex, ShardResult)>>;
 
     /// Every job without an outcome, oldest first.
     fn unfinished_jobs(&self) -> StoreFuture<Vec<UnfinishedJob>>;

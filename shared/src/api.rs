@@ -25,7 +25,7 @@ pub use job::{
 pub use live::{CHANGE_EVENT, Members, SNAPSHOT_EVENT};
 pub use number::JsNumber;
 pub use problem::Problem;
-pub use reduced::{AggregateObject, DerivedRatios, ReducedResult, ReducerView};
+pub use reduced::{AggregateObject, AggregateView, DerivedRatios, ReducedResult, ReducerView};
 pub use service::{AuthCheck, CustomJobLimits, Health, PublicConfig};
 pub use time::{IsoTime, NotIsoTime};
 pub use workers::{WorkerActivity, WorkerList, WorkerRow};

@@ -16,7 +16,6 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use adjust::{Capacity, FanOut, advice, downgrade};
-pub use reducer::ReducerSpec;
 pub use request::{JobLimits, parse_add, parse_run_js};
 
 use crate::limits::{MAX_ADD_OPERAND, MAX_REDUCER_KEYS};
@@ -89,6 +88,11 @@ impl RunJs {
             Plan::Sharded(sharding) => Some(sharding),
         }
     }
+
+    /// Whether every result is kept, as a row of the store.
+    pub fn keeps_rows(&self) -> bool {
+        self.reducer.as_ref().is_some_and(Reducer::keeps_rows)
+    }
 }
 
 impl fmt::Debug for RunJs {
@@ -160,9 +164,6 @@ pub enum JobRequestError {
     /// `min` or `max` of nothing.
     #[error("{0} reducer requires reducer.field.")]
     ExtremeField(ReducerKind),
-    /// `collect`, whose rows no store keeps yet.
-    #[error("reducer.type 'collect' is not supported by this server yet.")]
-    Collect,
     /// No 64-bit number.
     #[error(
         "seed must be a safe integer >= 0 or a decimal string up to {}.",

@@ -1,8 +1,8 @@
 //! Reducers: how the results of shards become one aggregate.
 //!
 //! Lives here: folding results, merging states, the bounds of a state, and the aggregate that is
-//! shown. Not here: `collect`, whose rows are kept by the store and not in a state; which results
-//! are folded at all (scheduler); the HTTP bodies (`api`).
+//! shown. Not here: the rows of `collect`, which the store keeps, so that a state only counts their
+//! bytes; which results are folded at all (scheduler); the HTTP bodies (`api`).
 //!
 //! A state is a function of the *set* of folded results: order, batching and merging leave no trace
 //! in it. Whoever adds a reducer must keep that, or a restart and a lucky run would differ.
@@ -51,6 +51,12 @@ pub enum Reducer {
         /// Its name.
         field: String,
     },
+    /// Keeps every result, as a row in the store.
+    Collect {
+        /// Bytes of rows at most ([`ShardResult::row_bytes`]), as the operator had set them when
+        /// the job was accepted.
+        max_bytes: u64,
+    },
 }
 
 /// A reducer without its fields, named as in requests.
@@ -62,6 +68,8 @@ pub enum ReducerKind {
     Min,
     /// `max`
     Max,
+    /// `collect`
+    Collect,
 }
 
 impl fmt::Display for ReducerKind {
@@ -70,6 +78,7 @@ impl fmt::Display for ReducerKind {
             Self::Sum => "sum",
             Self::Min => "min",
             Self::Max => "max",
+            Self::Collect => "collect",
         })
     }
 }
@@ -86,6 +95,8 @@ enum Folded {
     Nothing,
     Sums(Sums),
     Extreme(Number),
+    /// Bytes of the rows.
+    Collected(u64),
 }
 
 /// Why a result cannot be folded; its text follows `reducer_error:`.
@@ -108,6 +119,12 @@ pub enum ReduceError {
     /// Names and sums together are larger than a state may be.
     #[error("sum reducer state exceeds {MAX_REDUCER_STATE_BYTES} bytes.")]
     StateTooLarge,
+    /// The rows together are larger than the job may have.
+    #[error("collect reducer exceeds {max_bytes} bytes of results (JOB_MAX_COLLECT_BYTES).")]
+    TooMuchCollected {
+        /// Bytes allowed.
+        max_bytes: u64,
+    },
     /// The state was made by another reducer: what is stored does not fit the job.
     #[error("{0} reducer was given the state of another reducer.")]
     ForeignState(ReducerKind),
@@ -120,12 +137,21 @@ impl Reducer {
             Self::Sum { .. } => ReducerKind::Sum,
             Self::Min { .. } => ReducerKind::Min,
             Self::Max { .. } => ReducerKind::Max,
+            Self::Collect { .. } => ReducerKind::Collect,
         }
     }
 
     /// The state before the first result.
     pub fn initial(&self) -> ReducerState {
         ReducerState::default()
+    }
+
+    /// Whether the results themselves must be kept beside the state, one a shard.
+    pub const fn keeps_rows(&self) -> bool {
+        match self {
+            Self::Sum { .. } | Self::Min { .. } | Self::Max { .. } => false,
+            Self::Collect { .. } => true,
+        }
     }
 
     /// Folds one result into `state`; on an error the state is unchanged.
@@ -153,6 +179,7 @@ impl Reducer {
                 let number = self.numeric(&Properties::of(result)?, field)?;
                 self.keep_extreme(state, number)
             }
+            Self::Collect { max_bytes } => state.collect(result.row_bytes(), *max_bytes),
         }
     }
 
@@ -170,7 +197,10 @@ impl Reducer {
             (Self::Min { .. } | Self::Max { .. }, Folded::Extreme(number)) => {
                 self.keep_extreme(into, *number)
             }
-            (_, Folded::Sums(_) | Folded::Extreme(_)) => {
+            (Self::Collect { max_bytes }, Folded::Collected(bytes)) => {
+                into.collect(*bytes, *max_bytes)
+            }
+            (_, Folded::Sums(_) | Folded::Extreme(_) | Folded::Collected(_)) => {
                 Err(ReduceError::ForeignState(self.kind()))
             }
         }
@@ -190,7 +220,8 @@ impl Reducer {
             (Folded::Nothing, Self::Min { .. } | Self::Max { .. }) => number,
             (Folded::Extreme(held), Self::Min { .. }) => number.min(*held),
             (Folded::Extreme(held), Self::Max { .. }) => number.max(*held),
-            (Folded::Sums(_), _) | (_, Self::Sum { .. }) => {
+            (Folded::Sums(_) | Folded::Collected(_), _)
+            | (_, Self::Sum { .. } | Self::Collect { .. }) => {
                 return Err(ReduceError::ForeignState(self.kind()));
             }
         };
@@ -215,9 +246,25 @@ impl ReducerState {
                 Ok(())
             }
             Folded::Sums(sums) if sums.fits(named) => change(sums),
-            Folded::Sums(_) | Folded::Extreme(_) => {
+            Folded::Sums(_) | Folded::Extreme(_) | Folded::Collected(_) => {
                 Err(ReduceError::ForeignState(ReducerKind::Sum))
             }
         }
+    }
+
+    fn collect(&mut self, bytes: u64, max_bytes: u64) -> Result<(), ReduceError> {
+        let before = match self.0 {
+            Folded::Nothing => 0,
+            Folded::Collected(before) => before,
+            Folded::Sums(_) | Folded::Extreme(_) => {
+                return Err(ReduceError::ForeignState(ReducerKind::Collect));
+            }
+        };
+        let after = before.saturating_add(bytes);
+        if after > max_bytes {
+            return Err(ReduceError::TooMuchCollected { max_bytes });
+        }
+        self.0 = Folded::Collected(after);
+        Ok(())
     }
 }

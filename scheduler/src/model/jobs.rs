@@ -19,6 +19,8 @@ pub(super) enum Nature {
     Sharded,
     /// Like `Sharded`, but needs the field, so that a shard that fails for good fails the job.
     Strict,
+    /// Keeps every result.
+    Collect,
 }
 
 #[derive(Debug, Clone)]
@@ -44,10 +46,11 @@ impl Spec {
             Nature::Sharded,
             Nature::Sharded,
             Nature::Strict,
+            Nature::Collect,
         ]);
         let shards = match nature {
             Nature::Add | Nature::Single => 1,
-            Nature::Sharded | Nature::Strict => {
+            Nature::Sharded | Nature::Strict | Nature::Collect => {
                 let most = rng.pick(&[1, 5, 40, 200, 200, 3_000]);
                 rng.in_range(1, most)
             }
@@ -71,14 +74,14 @@ impl Spec {
     pub(super) const fn kind(&self) -> JobKind {
         match self.nature {
             Nature::Add => JobKind::Add,
-            Nature::Single | Nature::Sharded | Nature::Strict => JobKind::RunJs,
+            Nature::Single | Nature::Sharded | Nature::Strict | Nature::Collect => JobKind::RunJs,
         }
     }
 
     pub(super) fn plan(&self) -> Plan {
         match self.nature {
             Nature::Add | Nature::Single => Plan::Single,
-            Nature::Sharded | Nature::Strict => {
+            Nature::Sharded | Nature::Strict | Nature::Collect => {
                 Plan::Sharded(Sharding::new(self.shards, 1).unwrap())
             }
         }
@@ -94,6 +97,9 @@ impl Spec {
             Nature::Strict => Some(Reducer::Sum {
                 fields: vec!["hits".into()],
                 all: false,
+            }),
+            Nature::Collect => Some(Reducer::Collect {
+                max_bytes: u64::MAX,
             }),
         }
     }
@@ -142,9 +148,9 @@ impl Spec {
             (Nature::Strict, JobEnd::Reduced) => {
                 !(0..self.shards).any(|shard| self.is_broken(shard))
             }
-            (Nature::Sharded, JobEnd::Reduced) => true,
+            (Nature::Sharded | Nature::Collect, JobEnd::Reduced) => true,
             (
-                Nature::Add | Nature::Single | Nature::Sharded | Nature::Strict,
+                Nature::Add | Nature::Single | Nature::Sharded | Nature::Strict | Nature::Collect,
                 JobEnd::Single(_) | JobEnd::Reduced | JobEnd::Failed(_),
             ) => false,
         }

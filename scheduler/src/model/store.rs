@@ -135,6 +135,7 @@ impl Row {
             self.completed
         );
         assert!(delta.high_water >= self.high_water, "marks only rise");
+        self.check_rows(&delta);
         self.seq = delta.seq;
         for shard in delta.completed.iter() {
             if self.spec.is_broken(shard) {
@@ -154,12 +155,31 @@ impl Row {
         true
     }
 
+    /// Each completed shard has one row with its result, where results are kept.
+    fn check_rows(&self, delta: &Delta) {
+        let shards: Vec<u64> = delta.rows.iter().map(|(shard, _)| shard.0).collect();
+        if self.spec.nature == Nature::Collect {
+            assert_eq!(
+                shards.len() as u128,
+                delta.completed.len(),
+                "I1: one row a shard"
+            );
+            assert!(shards.iter().all(|shard| delta.completed.contains(*shard)));
+            for (shard, result) in delta.rows.iter() {
+                let expected = self.spec.result(shard.0, self.spec.is_broken(shard.0));
+                assert_eq!(*result, expected);
+            }
+        } else {
+            assert!(shards.is_empty(), "nothing is kept that nobody asked for");
+        }
+    }
+
     fn check(&self) {
         let completed = u64::try_from(self.completed.len()).unwrap();
         assert!(completed <= self.spec.shards);
         assert!(self.completed.last() < Some(self.high_water));
-        let is_sharded = matches!(self.spec.nature, Nature::Sharded | Nature::Strict);
-        if let Some(reducer) = self.spec.reducer() {
+        let is_sum = matches!(self.spec.nature, Nature::Sharded | Nature::Strict);
+        if let Some(reducer) = self.spec.reducer().filter(|_| is_sum) {
             let aggregate = reducer.aggregate(&self.reducer_state);
             let field = |name: &str| {
                 let field = aggregate.fields.iter().find(|field| field.name == name);
@@ -172,7 +192,7 @@ impl Row {
             );
             assert_eq!(field("exitCode"), self.naive_failed as f64);
         }
-        if is_sharded {
+        if is_sum || self.spec.nature == Nature::Collect {
             assert_eq!(self.failed_shards, self.naive_failed);
         }
         if let Some(end) = &self.end {

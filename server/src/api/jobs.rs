@@ -1,12 +1,16 @@
 //! Submitting jobs and reading how they stand.
 
+mod collected;
 mod state;
 mod stream;
+
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use shared::api::{AddCreated, ControlState, JobCreated, JobState, JobStatus};
 use shared::ids::JobId;
@@ -42,6 +46,7 @@ pub(crate) async fn submit_run_js(
         max_code_bytes: app.jobs.max_code_bytes,
         max_args_bytes: app.jobs.max_args_bytes,
         default_timeout_ms: app.jobs.default_timeout_ms,
+        max_collect_bytes: app.jobs.max_collect_bytes,
     };
     let seed = u64::from_le_bytes(random::bytes());
     let mut spec = parse_run_js(&body, &limits, seed)?;
@@ -64,12 +69,31 @@ pub(crate) async fn show(
     _: ApiClient,
     job: Result<Path<String>, PathRejection>,
     Query(query): Query<ShowQuery>,
-) -> Result<Json<JobState>, ApiError> {
+) -> Result<Response, ApiError> {
+    let job = job_id(job)?;
     let detail = match query.result.as_deref() {
         Some("none") => Detail::WithoutResult,
         Some(_) | None => Detail::Whole,
     };
-    read(&app, job_id(job)?, detail).await.map(Json)
+    if let Some(live) = app.dispatch.job(job).await? {
+        return Ok(Json(state::of_live(job, &live)).into_response());
+    }
+    let stored = app.store.job(job).await?.ok_or(ApiError::UnknownJob)?;
+    let state = state::of_stored(&stored, detail);
+    Ok(match (state.result.is_some(), stored.spec) {
+        (true, JobSpec::RunJs(run)) if run.keeps_rows() => {
+            let store = Arc::clone(&app.store);
+            collected::respond(
+                &state,
+                collected::Rows {
+                    store,
+                    job,
+                    run: *run,
+                },
+            )
+        }
+        (_, JobSpec::RunJs(_) | JobSpec::Add(_)) => Json(state).into_response(),
+    })
 }
 
 /// What `GET /api/jobs/<id>` may be asked.
@@ -84,12 +108,13 @@ fn job_id(job: Result<Path<String>, PathRejection>) -> Result<JobId, ApiError> {
     job.parse().map_err(|_| ApiError::UnknownJob)
 }
 
-async fn read(app: &App, job: JobId, detail: Detail) -> Result<JobState, ApiError> {
+/// How a job stands, without its result.
+async fn progress(app: &App, job: JobId) -> Result<JobState, ApiError> {
     if let Some(live) = app.dispatch.job(job).await? {
         return Ok(state::of_live(job, &live));
     }
     let stored = app.store.job(job).await?.ok_or(ApiError::UnknownJob)?;
-    Ok(state::of_stored(&stored, detail))
+    Ok(state::of_stored(&stored, Detail::WithoutResult))
 }
 
 /// Fits a job to the cluster as it is at this moment; what its owner should know of that.

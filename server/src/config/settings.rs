@@ -137,6 +137,8 @@ settings! {
     SHARD_MAX_PER_WORKER = "200", Kind::Int(1, MAX_SAFE_INTEGER);
     /// Shards that a job should have at most; advice only.
     SHARD_ABSOLUTE_MAX = "9007199254740991", Kind::Int(100, MAX_SAFE_INTEGER);
+    /// Bytes of results that a job with the reducer collect may keep.
+    JOB_MAX_COLLECT_BYTES = "1gb", Kind::Size(MIB, MIB * MIB);
     /// Bytes of a request body; raised where code and args need more.
     REQUEST_BODY_LIMIT = "128kb", Kind::Size(1024, 64 * MIB);
     /// Bytes of one frame of the worker socket; raised where a result or the protocol needs more.

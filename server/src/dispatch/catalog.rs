@@ -201,6 +201,7 @@ mod tests {
             max_code_bytes: 1024,
             max_args_bytes: 1024,
             default_timeout_ms: 0,
+            max_collect_bytes: 1 << 20,
         };
         let body = serde_json::json!({"code": code});
         ReadyJob::submitted(NewJob {

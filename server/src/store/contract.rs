@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use range_set_blaze::RangeSetBlaze;
 use scheduler::{Delta, JobEnd};
-use shared::ids::{Digest32, JobId, WorkerId};
+use shared::ids::{Digest32, JobId, ShardIndex, WorkerId};
 use shared::job::{JobLimits, JobSpec, parse_add, parse_run_js};
 use shared::reduce::ReducerState;
 use shared::time::UnixMillis;
@@ -29,6 +29,7 @@ macro_rules! contract_tests {
             jobs_are_read_back_as_they_were_stored,
             deltas_add_up_and_survive,
             a_delta_counts_once,
+            rows_are_read_in_order_of_the_shards_and_counted_once,
             a_delta_without_its_predecessor_is_refused,
             a_delta_of_no_open_job_is_refused,
             every_outcome_is_read_back_and_ends_the_job,
@@ -59,6 +60,7 @@ pub(super) fn sharded_job(number: u8) -> NewJob {
         max_code_bytes: 1024,
         max_args_bytes: 1024,
         default_timeout_ms: 0,
+        max_collect_bytes: 1 << 20,
     };
     let body = serde_json::json!({
         "code": "return {hits: 1, samples: 2}", "executionModel": "sharded",
@@ -106,6 +108,7 @@ pub(super) fn delta(job: JobId, seq: u64, completed: std::ops::RangeInclusive<u6
         job,
         seq,
         completed: std::iter::once(completed).collect(),
+        rows: [].into(),
         failed_shards: 0,
         reducer_state: None,
         high_water: 100,
@@ -197,6 +200,45 @@ pub(super) async fn a_delta_counts_once(home: &dyn Home) {
         persist(&*store, again).await.unwrap();
     }
     assert_eq!(read(&*store, job_id(1)).await.progress.completed, 20);
+}
+
+pub(super) async fn rows_are_read_in_order_of_the_shards_and_counted_once(home: &dyn Home) {
+    const LARGE: usize = 100_000;
+    let store = home.open();
+    store.insert_job(sharded_job(1)).await.unwrap();
+    store.insert_job(sharded_job(2)).await.unwrap();
+    let row = |shard: u64| {
+        (
+            ShardIndex(shard),
+            result(&format!("[{shard},\"{}\"]", "x".repeat(LARGE))),
+        )
+    };
+    let rows = |job, seq, shards: &[u64]| Delta {
+        completed: shards.iter().copied().collect(),
+        rows: shards.iter().copied().map(row).collect(),
+        ..delta(job_id(job), seq, 0..=0)
+    };
+    for (job, seq, shards) in [
+        (1, 1, &[7, 5][..]),
+        (2, 1, &[0]),
+        (1, 2, &[6, 0, 4]),
+        (1, 2, &[6, 0, 4]),
+        (1, 3, &[1]),
+    ] {
+        persist(&*store, rows(job, seq, shards)).await.unwrap();
+    }
+    let mut found = Vec::new();
+    let mut from = ShardIndex(0);
+    loop {
+        let page = store.rows(job_id(1), from).await.unwrap();
+        let Some((last, _)) = page.last() else { break };
+        assert!(page.len() <= 3, "a page is bounded");
+        from = ShardIndex(last.0 + 1);
+        found.extend(page);
+    }
+    let expected: Vec<_> = [0, 1, 4, 5, 6, 7].map(row).into();
+    assert_eq!(found, expected);
+    assert_eq!(store.rows(job_id(9), ShardIndex(0)).await, Ok(Vec::new()));
 }
 
 pub(super) async fn a_delta_without_its_predecessor_is_refused(home: &dyn Home) {

@@ -19,7 +19,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
 use scheduler::Delta;
-use shared::ids::{Digest32, JobId, WorkerId};
+use shared::ids::{Digest32, JobId, ShardIndex, WorkerId};
+use shared::wire::ShardResult;
 use tokio::sync::oneshot;
 
 use super::{
@@ -150,6 +151,11 @@ impl Store for SqliteStore {
     fn job(&self, job: JobId) -> StoreFuture<Option<StoredJob>> {
         self.readers
             .read(move |connection| read::job(connection, job))
+    }
+
+    fn rows(&self, job: JobId, from: ShardIndex) -> StoreFuture<Vec<(ShardIndex, ShardResult)>> {
+        self.readers
+            .read(move |connection| read::rows(connection, job, from))
     }
 
     fn unfinished_jobs(&self) -> StoreFuture<Vec<UnfinishedJob>> {

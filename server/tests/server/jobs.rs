@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use shared::envelope::Task;
 use shared::ids::Digest32;
 use shared::wire::{
-    ByeReason, Disposition, RefusalReason, Refused, ResultDetails, ResultStatus, ToServer,
+    ByeReason, Disposition, RefusalReason, Refused, ResultBatch, ResultDetails, ResultRow,
+    ResultStatus, ToServer,
 };
 
 use crate::support::{Client, TestServer, Worker, returned, value};
@@ -369,5 +370,111 @@ async fn a_job_of_very_many_shards_is_accepted_with_an_advice() {
     assert!(
         note.contains("1000 shards exceed the soft cap of 400"),
         "{note}"
+    );
+}
+
+/// A job of `total` shards that keeps what they return.
+fn collecting(total: u64) -> Value {
+    json!({
+        "code": "return 1", "args": [1], "executionModel": "sharded", "allowDowngrade": false,
+        "shardConfig": {"totalUnits": total, "unitsPerShard": 1}, "reducer": {"type": "collect"},
+    })
+}
+
+#[tokio::test]
+async fn collected_envelopes_come_in_order_of_the_shards_however_large_they_are() {
+    const SHARDS: u64 = 300;
+    let server = TestServer::start().await;
+    let id = server
+        .client
+        .submit("/api/jobs/run-js", &collecting(SHARDS))
+        .await;
+    let state = server.client.job(&id).await;
+    assert_eq!(state["task"]["reducer"], json!({"type": "collect"}));
+    assert_eq!(
+        state.get("partial"),
+        None,
+        "rows are not shown before the end"
+    );
+    let mut worker = server.worker().await;
+    let mut state = Value::Null;
+    while state["status"] != "done" {
+        let assigned = worker.assigned().await;
+        let shards = assigned.leaf.jobs[0].shards.clone();
+        let row = |index: u32| {
+            let shard = shards[index as usize].0.0;
+            let text = "x".repeat(10_000);
+            ResultRow {
+                index,
+                result: returned(&format!(r#"{{"shard":{shard},"text":"{text}"}}"#)),
+            }
+        };
+        let batch = ResultBatch {
+            nonce: assigned.leaf.nonce,
+            rows: (0..assigned.attempts()).rev().map(row).collect(),
+        };
+        worker.say(&ToServer::Results(vec![batch])).await;
+        worker.all_disposed(assigned.attempts()).await;
+        state = server.client.job(&id).await;
+    }
+    let result = &state["result"];
+    assert_eq!(result["reducer"], json!({"type": "collect"}));
+    assert_eq!(
+        (&result["completedShards"], &result["totalShards"]),
+        (&json!(SHARDS), &json!(SHARDS))
+    );
+    let rows = result["aggregate"].as_array().unwrap();
+    assert_eq!(rows.len() as u64, SHARDS);
+    for (shard, row) in rows.iter().enumerate() {
+        assert_eq!(row["returnValue"]["shard"], shard);
+        assert_eq!(
+            (&row["ok"], &row["argsType"]),
+            (&json!(true), &json!("array"))
+        );
+    }
+    let bare = server
+        .client
+        .get(&format!("/api/jobs/{id}?result=none"))
+        .await
+        .json();
+    assert_eq!(
+        (&bare["status"], &bare["result"]),
+        (&json!("done"), &Value::Null)
+    );
+}
+
+#[tokio::test]
+async fn a_job_that_collects_more_than_it_may_fails_and_says_so() {
+    let server = TestServer::with(&[("JOB_MAX_COLLECT_BYTES", "1mb")]).await;
+    let id = server
+        .client
+        .submit("/api/jobs/run-js", &collecting(20))
+        .await;
+    let mut worker = server.worker().await;
+    let assigned = worker.assigned().await;
+    let large = format!("\"{}\"", "x".repeat(300_000));
+    for index in 0..4 {
+        let row = ResultRow {
+            index,
+            result: returned(&large),
+        };
+        let batch = ResultBatch {
+            nonce: assigned.leaf.nonce,
+            rows: vec![row],
+        };
+        worker.say(&ToServer::Results(vec![batch])).await;
+    }
+    worker.all_disposed(4).await;
+    let state = server.client.job(&id).await;
+    assert_eq!(
+        (&state["status"], &state["result"], &state["error"]),
+        (
+            &json!("failed"),
+            &Value::Null,
+            &json!(
+                "reducer_error:collect reducer exceeds 1048576 bytes of results \
+                 (JOB_MAX_COLLECT_BYTES)."
+            )
+        )
     );
 }

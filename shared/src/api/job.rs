@@ -298,6 +298,7 @@ mod tests {
             max_code_bytes: 1000,
             max_args_bytes: 1000,
             default_timeout_ms: 0,
+            max_collect_bytes: 1 << 20,
         };
         parse_run_js(&body, &limits, u64::MAX).unwrap()
     }

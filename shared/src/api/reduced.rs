@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use serde::de::{MapAccess, Visitor};
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
 
 use super::JsNumber;
 use crate::reduce::{Aggregate, Derived, Reducer, ReducerState};
@@ -47,18 +48,19 @@ impl From<&Reducer> for ReducerView {
             Reducer::Max { field } => Self::Max {
                 field: field.clone(),
             },
+            Reducer::Collect { .. } => Self::Collect,
         }
     }
 }
 
 /// What the shards of a job amount to (`HTTP_API` 7).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReducedResult {
     /// The reducer.
     pub reducer: ReducerView,
-    /// A number for each name.
-    pub aggregate: AggregateObject<JsNumber>,
+    /// Numbers, or what the shards returned.
+    pub aggregate: AggregateView,
     /// Decimal texts of the numbers that an f64 does not hold exactly.
     #[serde(default, skip_serializing_if = "AggregateObject::is_empty")]
     pub aggregate_exact: AggregateObject<String>,
@@ -82,7 +84,8 @@ pub struct DerivedRatios {
 }
 
 impl ReducedResult {
-    /// What `state`, which `reducer` made, amounts to.
+    /// What `state`, which `reducer` made, amounts to. The rows of `collect` are not in a state: they
+    /// are left out.
     pub fn new(
         reducer: &Reducer,
         state: &ReducerState,
@@ -98,6 +101,11 @@ impl ReducedResult {
             }
             aggregate.0.push((field.name, or_null(field.nearest)));
         }
+        let aggregate = if reducer.keeps_rows() {
+            AggregateView::Rows(Vec::new())
+        } else {
+            AggregateView::Numbers(aggregate)
+        };
         Self {
             reducer: reducer.into(),
             aggregate,
@@ -121,6 +129,39 @@ impl From<Derived> for DerivedRatios {
 /// A missing number, as JSON knows it.
 fn or_null(number: Option<f64>) -> JsNumber {
     JsNumber(number.unwrap_or(f64::NAN))
+}
+
+/// What the shards of a job amount to.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub enum AggregateView {
+    /// A number for each name: `sum`, `min`, `max`.
+    Numbers(AggregateObject<JsNumber>),
+    /// The run envelope of each shard, in order of the shards, as the text it came as: `collect`.
+    Rows(Vec<Box<RawValue>>),
+}
+
+impl AggregateView {
+    /// The number with this name.
+    pub fn number(&self, name: &str) -> Option<f64> {
+        match self {
+            Self::Numbers(numbers) => numbers.get(name).map(|number| number.0),
+            Self::Rows(_) => None,
+        }
+    }
+}
+
+/// Derived code would read it into memory as another form first, which raw texts do not survive.
+impl<'de> Deserialize<'de> for AggregateView {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        let read = if text.get().starts_with('[') {
+            serde_json::from_str(text.get()).map(Self::Rows)
+        } else {
+            serde_json::from_str(text.get()).map(Self::Numbers)
+        };
+        read.map_err(D::Error::custom)
+    }
 }
 
 /// An object whose members keep their order.
@@ -260,11 +301,25 @@ mod tests {
         );
         let read: ReducedResult = serde_json::from_str(&text).unwrap();
         assert_eq!(serde_json::to_string(&read).unwrap(), text);
-        assert_eq!(read.aggregate.get("samples"), Some(&JsNumber(2.0)));
+        assert_eq!(read.aggregate.number("samples"), Some(2.0));
         assert!(read.aggregate_exact.get("hits").is_some());
+    }
+
+    #[test]
+    fn collected_rows_are_read_back_verbatim() {
+        let reducer = Reducer::Collect { max_bytes: 1000 };
+        let empty = text_of(&reducer, &["1"]);
         assert_eq!(
-            serde_json::to_string(&ReducerView::Collect).unwrap(),
-            r#"{"type":"collect"}"#
+            empty,
+            concat!(
+                r#"{"reducer":{"type":"collect"},"aggregate":[],"#,
+                r#""completedShards":1,"totalShards":2}"#
+            )
         );
+        let text = empty.replace("[]", r#"[{"returnValue":1.0},{"returnValue":[1e+21]}]"#);
+        let read: ReducedResult = serde_json::from_str(&text).unwrap();
+        assert!(matches!(&read.aggregate, AggregateView::Rows(rows) if rows.len() == 2));
+        assert_eq!(serde_json::to_string(&read).unwrap(), text);
+        assert_eq!(read.aggregate.number("returnValue"), None);
     }
 }

@@ -11,41 +11,13 @@ use crate::reduce::{Reducer, ReducerKind};
 
 const ALL_FIELDS: &str = "*";
 
-/// A reducer as clients may ask for it, normalised.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ReducerSpec {
-    /// Folds each result into a state and forgets it.
-    Folding(Reducer),
-    /// Keeps every result.
-    Collect,
-}
-
-impl ReducerSpec {
-    /// The reducer, where it folds.
-    ///
-    /// # Errors
-    /// [`JobRequestError::Collect`]: no store keeps the rows of `collect` yet.
-    pub fn folding(self) -> Result<Reducer, JobRequestError> {
-        match self {
-            Self::Folding(reducer) => Ok(reducer),
-            Self::Collect => Err(JobRequestError::Collect),
-        }
-    }
-}
-
-impl Default for ReducerSpec {
-    fn default() -> Self {
-        Self::Folding(Reducer::Sum {
-            fields: vec!["hits".to_owned(), "samples".to_owned()],
-            all: false,
-        })
-    }
-}
-
 /// Reads the member `reducer`.
-pub(super) fn parse(value: Option<&Value>) -> Result<ReducerSpec, JobRequestError> {
+pub(super) fn parse(
+    value: Option<&Value>,
+    max_collect_bytes: u64,
+) -> Result<Reducer, JobRequestError> {
     let Some(value) = value else {
-        return Ok(ReducerSpec::default());
+        return Ok(default_sum());
     };
     let fields = value.as_object().ok_or(JobRequestError::ReducerType)?;
     let kind = match given(fields, "type") {
@@ -57,18 +29,25 @@ pub(super) fn parse(value: Option<&Value>) -> Result<ReducerSpec, JobRequestErro
     };
     match kind.as_str() {
         "sum" => parse_sum(given(fields, "fields")),
-        "collect" => Ok(ReducerSpec::Collect),
-        "min" => extreme_field(fields, ReducerKind::Min)
-            .map(|field| ReducerSpec::Folding(Reducer::Min { field })),
-        "max" => extreme_field(fields, ReducerKind::Max)
-            .map(|field| ReducerSpec::Folding(Reducer::Max { field })),
+        "collect" => Ok(Reducer::Collect {
+            max_bytes: max_collect_bytes,
+        }),
+        "min" => extreme_field(fields, ReducerKind::Min).map(|field| Reducer::Min { field }),
+        "max" => extreme_field(fields, ReducerKind::Max).map(|field| Reducer::Max { field }),
         _ => Err(JobRequestError::ReducerType),
     }
 }
 
-fn parse_sum(names: Option<&Value>) -> Result<ReducerSpec, JobRequestError> {
+fn default_sum() -> Reducer {
+    Reducer::Sum {
+        fields: vec!["hits".to_owned(), "samples".to_owned()],
+        all: false,
+    }
+}
+
+fn parse_sum(names: Option<&Value>) -> Result<Reducer, JobRequestError> {
     let Some(names) = names else {
-        return Ok(ReducerSpec::default());
+        return Ok(default_sum());
     };
     let names = names.as_array().ok_or(JobRequestError::SumFields)?;
     if names.len() > MAX_REDUCER_KEYS {
@@ -87,7 +66,7 @@ fn parse_sum(names: Option<&Value>) -> Result<ReducerSpec, JobRequestError> {
     if fields.is_empty() && !all {
         return Err(JobRequestError::SumFields);
     }
-    Ok(ReducerSpec::Folding(Reducer::Sum { fields, all }))
+    Ok(Reducer::Sum { fields, all })
 }
 
 /// A field that is named twice is one field, not twice its sum.

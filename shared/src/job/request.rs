@@ -22,6 +22,8 @@ pub struct JobLimits {
     pub max_args_bytes: usize,
     /// Time limit in milliseconds where the request has none (`CUSTOM_JOB_DEFAULT_TIMEOUT_MS`).
     pub default_timeout_ms: u64,
+    /// Bytes of rows that a `collect` job may keep (`JOB_MAX_COLLECT_BYTES`).
+    pub max_collect_bytes: u64,
 }
 
 /// Reads the body of `POST /api/jobs`.
@@ -58,7 +60,10 @@ pub fn parse_run_js(
     let plan = parse_plan(fields)?;
     let reducer = match plan {
         Plan::Single => None,
-        Plan::Sharded(_) => Some(reducer::parse(given(fields, "reducer"))?.folding()?),
+        Plan::Sharded(_) => {
+            let reducer = given(fields, "reducer");
+            Some(reducer::parse(reducer, limits.max_collect_bytes)?)
+        }
     };
     refuse_unsupported(fields)?;
     Ok(JobSpec::RunJs(Box::new(RunJs {

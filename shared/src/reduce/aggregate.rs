@@ -36,7 +36,8 @@ pub struct Derived {
 }
 
 impl Reducer {
-    /// What `state`, which this reducer made, amounts to. O(n) in its fields.
+    /// What `state`, which this reducer made, amounts to; no fields for `collect`. O(n) in its
+    /// fields.
     pub fn aggregate(&self, state: &ReducerState) -> Aggregate {
         match self {
             Self::Sum { fields, .. } => {
@@ -46,6 +47,10 @@ impl Reducer {
             }
             Self::Min { .. } | Self::Max { .. } => Aggregate {
                 fields: vec![extreme_field(state)],
+                derived: None,
+            },
+            Self::Collect { .. } => Aggregate {
+                fields: Vec::new(),
                 derived: None,
             },
         }
@@ -77,7 +82,7 @@ fn sum_field(name: &str, sum: &ExactSum) -> AggregateField {
 fn extreme_field(state: &ReducerState) -> AggregateField {
     let nearest = match &state.0 {
         Folded::Extreme(number) => Some(number.get()),
-        Folded::Nothing | Folded::Sums(_) => None,
+        Folded::Nothing | Folded::Sums(_) | Folded::Collected(_) => None,
     };
     AggregateField {
         name: EXTREME_NAME.to_owned(),

@@ -565,3 +565,29 @@ proptest! {
         prop_assert_eq!(folded.is_ok(), check_value(&text).is_ok());
     }
 }
+
+#[test]
+fn collecting_counts_bytes_up_to_its_bound_in_any_order() {
+    let rows = [returned("\"abc\""), returned("1"), returned("[]")];
+    let bytes: u64 = rows.iter().map(ShardResult::row_bytes).sum();
+    let collect = |max_bytes, order: [usize; 3]| {
+        let reducer = Reducer::Collect { max_bytes };
+        let mut state = reducer.initial();
+        let folded = order.map(|place| reducer.fold(&mut state, &rows[place]));
+        (folded.into_iter().find_map(Result::err), state)
+    };
+    let (none, state) = collect(bytes, [0, 1, 2]);
+    assert_eq!(none, None);
+    assert_eq!(collect(bytes, [2, 0, 1]).1, state, "order leaves no trace");
+    let error = collect(bytes - 1, [1, 2, 0]).0.unwrap();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "collect reducer exceeds {} bytes of results (JOB_MAX_COLLECT_BYTES).",
+            bytes - 1
+        )
+    );
+    let sum = sum(&["hits"]);
+    let foreign = sum.merge(&mut sum.initial(), &state);
+    assert_eq!(foreign, Err(ReduceError::ForeignState(ReducerKind::Sum)));
+}

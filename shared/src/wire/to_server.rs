@@ -147,6 +147,11 @@ pub struct ResultRow {
     pub result: ShardResult,
 }
 
+/// Bytes of a result beside its texts.
+const ROW_BYTES: u64 = 64;
+/// Bytes of a line of text beside its own.
+const LINE_BYTES: usize = size_of::<String>();
+
 /// What came out of one run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ShardResult {
@@ -175,6 +180,16 @@ impl ShardResult {
                 ..ResultDetails::default()
             })),
         }
+    }
+
+    /// Bytes that the result takes, in memory or as a row: its texts, and a little for the rest.
+    pub fn row_bytes(&self) -> u64 {
+        let details = self
+            .details
+            .as_ref()
+            .map_or(0, |details| details.text_bytes());
+        let texts = self.value.as_ref().map_or(0, String::len) + details;
+        ROW_BYTES + texts as u64
     }
 
     /// Run time as the run envelope shows it: whole milliseconds, rounded.
@@ -221,6 +236,19 @@ pub struct ResultDetails {
     pub logs: Vec<String>,
     /// Console lines that were dropped.
     pub dropped_logs: u32,
+}
+
+impl ResultDetails {
+    fn text_bytes(&self) -> usize {
+        let error = self.error.iter().flat_map(|error| {
+            [Some(&error.message), error.stack.as_ref()]
+                .into_iter()
+                .flatten()
+        });
+        let lines = self.notes.iter().chain(&self.logs);
+        let texts = lines.chain(&self.return_type).chain(error);
+        texts.map(|text| text.len() + LINE_BYTES).sum()
+    }
 }
 
 /// An error as people read it.

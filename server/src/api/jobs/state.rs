@@ -36,7 +36,13 @@ pub(super) fn of_live(job: JobId, live: &LiveJob) -> JobState {
     // A result that is not stored yet is with nobody, and still the job runs.
     let is_abandoned = view.in_flight == 0 && !live.has_workers;
     state.status = status(plan, view.started && !is_abandoned);
-    state.partial = reduced(&live.spec, &view.reducer_state, view.completed);
+    let folds = live
+        .spec
+        .reducer()
+        .is_some_and(|reducer| !reducer.keeps_rows());
+    state.partial = folds
+        .then(|| reduced(&live.spec, &view.reducer_state, view.completed))
+        .flatten();
     state.waiting = (!live.has_workers).then(|| "no worker".into());
     state
 }

@@ -17,7 +17,6 @@ use shared::ids::JobId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::state::Detail;
 use crate::api::ApiError;
 use crate::app::App;
 use crate::auth::ApiClient;
@@ -51,7 +50,7 @@ pub(crate) async fn stream(
     let room = room.map_err(|_| Overloaded::Streams)?;
     // Watched before it is looked at, so that no change falls between.
     let watch = app.dispatch.watch(job).await?;
-    let state = super::read(&app, job, Detail::WithoutResult).await?;
+    let state = super::progress(&app, job).await?;
     let follower = Follower {
         app,
         job,
@@ -105,7 +104,7 @@ impl Follower {
         let watch = self.watch.as_mut()?;
         tokio::time::sleep_until(self.paced).await;
         let has_ended = watch.changed().await.is_err();
-        let state = super::read(&self.app, self.job, Detail::WithoutResult).await;
+        let state = super::progress(&self.app, self.job).await;
         let state = state.ok()?;
         (state.status.is_final() || !has_ended).then_some(state)
     }

@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, HashMap};
 use range_set_blaze::RangeSetBlaze;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use scheduler::{Delta, JobEnd};
-use shared::ids::{Digest32, JobId, WorkerId};
+use shared::ids::{Digest32, JobId, ShardIndex, WorkerId};
 use shared::reduce::ReducerState;
 use shared::time::UnixMillis;
+use shared::wire::ShardResult;
 
 use super::codec::encode;
 use super::writer::Write;
@@ -58,6 +59,7 @@ struct OpenJob {
 #[derive(Debug)]
 struct Folded<'d> {
     completed: RangeSetBlaze<u64>,
+    rows: Vec<&'d [(ShardIndex, ShardResult)]>,
     reducer_state: Option<&'d ReducerState>,
     last: &'d Delta,
 }
@@ -170,6 +172,7 @@ impl Ledger {
         now: UnixMillis,
     ) -> rusqlite::Result<()> {
         update_state(transaction, folded, now)?;
+        insert_rows(transaction, job, &folded.rows)?;
         if folded.last.end.is_some() {
             self.open.remove(&job);
             delete_completed(transaction, job)
@@ -217,6 +220,7 @@ impl<'d> Folded<'d> {
     fn new(delta: &'d Delta) -> Self {
         Self {
             completed: delta.completed.clone(),
+            rows: vec![&delta.rows],
             reducer_state: delta.reducer_state.as_ref(),
             last: delta,
         }
@@ -224,6 +228,7 @@ impl<'d> Folded<'d> {
 
     fn add(&mut self, delta: &'d Delta) {
         self.completed |= &delta.completed;
+        self.rows.push(&delta.rows);
         self.reducer_state = delta.reducer_state.as_ref().or(self.reducer_state);
         self.last = delta;
     }
@@ -286,6 +291,19 @@ fn insert_completed(
         .prepare_cached("INSERT INTO job_completed (job, seq, ranges) VALUES (?1, ?2, ?3)")?
         .execute(params![job.as_bytes(), seq, bytes])?;
     Ok(bytes.len() as u64)
+}
+
+fn insert_rows(
+    transaction: &Transaction<'_>,
+    job: JobId,
+    rows: &[&[(ShardIndex, ShardResult)]],
+) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO job_rows (job, shard, result) VALUES (?1, ?2, ?3)";
+    let mut statement = transaction.prepare_cached(sql)?;
+    for (shard, result) in rows.iter().copied().flatten() {
+        statement.execute(params![job.as_bytes(), shard.0, encode(result)])?;
+    }
+    Ok(())
 }
 
 fn delete_completed(transaction: &Transaction<'_>, job: JobId) -> rusqlite::Result<()> {

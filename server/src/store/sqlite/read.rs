@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use range_set_blaze::RangeSetBlaze;
-use rusqlite::{Connection, OptionalExtension, Row};
-use shared::ids::{Digest32, JobId, WorkerId};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use shared::ids::{Digest32, JobId, ShardIndex, WorkerId};
 use shared::time::UnixMillis;
+use shared::wire::ShardResult;
 use tokio::sync::Semaphore;
 
 use super::codec::{damaged, decode};
@@ -15,6 +16,9 @@ use crate::store::{Outcome, Progress, StoreError, StoreFuture, StoredJob, Unfini
 
 /// Queries that run at the same time.
 const MAX_READERS: usize = 4;
+
+/// Bytes of rows that are read at once.
+const PAGE_BYTES: usize = 256 * 1024;
 
 /// Connections that only read.
 #[derive(Debug, Clone)]
@@ -123,6 +127,27 @@ pub(super) fn completed(
         all |= set;
     }
     Ok(all)
+}
+
+/// A page of what a job has collected; at least one row, if there is one.
+pub(super) fn rows(
+    connection: &Connection,
+    job: JobId,
+    from: ShardIndex,
+) -> rusqlite::Result<Vec<(ShardIndex, ShardResult)>> {
+    let sql = "SELECT shard, result FROM job_rows WHERE job = ?1 AND shard >= ?2 ORDER BY shard";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params![job.as_bytes(), from.0])?;
+    let mut page = Vec::new();
+    let mut bytes = 0;
+    while bytes < PAGE_BYTES
+        && let Some(row) = rows.next()?
+    {
+        let encoded = row.get_ref(1)?.as_blob()?;
+        bytes += encoded.len();
+        page.push((ShardIndex(row.get(0)?), decode(encoded)?));
+    }
+    Ok(page)
 }
 
 pub(super) fn worker_secret(

@@ -65,6 +65,15 @@ const MIGRATIONS: &[&str] = &[
     CREATE UNIQUE INDEX invite_phrases ON invites (phrase);
     CREATE INDEX invite_expiries ON invites (expires_sec);
     ",
+    "
+    -- What the shards of `collect` jobs returned.
+    CREATE TABLE job_rows (
+        job    BLOB NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+        shard  INTEGER NOT NULL,
+        result BLOB NOT NULL,               -- a version byte, then postcard
+        PRIMARY KEY (job, shard)
+    ) STRICT, WITHOUT ROWID;
+    ",
 ];
 
 /// Brings a database to the newest version.

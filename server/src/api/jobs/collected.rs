@@ -1,0 +1,73 @@
+//! The state of a job that collected its results: streamed, however large they are together.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use futures_util::{Stream, StreamExt, stream};
+use shared::api::{JobState, RunEnvelope};
+use shared::ids::{JobId, ShardIndex};
+use shared::job::RunJs;
+use shared::wire::ShardResult;
+
+use crate::store::{Store, StoreError};
+
+/// Where the rows go. No text inside the state looks like it: quotes in texts are escaped.
+const PLACE: &str = r#""aggregate":[]"#;
+
+/// The rows of a job, read page by page.
+pub(super) struct Rows {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) job: JobId,
+    pub(super) run: RunJs,
+}
+
+/// The state, whose result has no rows, with the rows in their place.
+pub(super) fn respond(state: &JobState, rows: Rows) -> Response {
+    let text = serde_json::to_string(state).expect("a state has no unserialisable part");
+    let Some((before, after)) = text.split_once(PLACE) else {
+        return ([(header::CONTENT_TYPE, JSON)], text).into_response();
+    };
+    let before = format!("{before}{}", PLACE.trim_end_matches(']'));
+    let after = format!("]{after}");
+    let body = once(before).chain(rows.into_json()).chain(once(after));
+    ([(header::CONTENT_TYPE, JSON)], Body::from_stream(body)).into_response()
+}
+
+const JSON: &str = "application/json";
+
+fn once(text: String) -> impl Stream<Item = Result<Bytes, StoreError>> {
+    stream::once(std::future::ready(Ok(text.into())))
+}
+
+impl Rows {
+    /// The rows in order of their shards, with commas between them. Ends with an error, and thereby
+    /// the connection, where the store can no longer be read: half a result must not look whole.
+    fn into_json(self) -> impl Stream<Item = Result<Bytes, StoreError>> {
+        stream::try_unfold((self, Some(ShardIndex(0))), async |(rows, from)| {
+            let Some(from) = from else {
+                return Ok(None);
+            };
+            let page = rows.store.rows(rows.job, from).await?;
+            let Some((last, _)) = page.last() else {
+                return Ok(None);
+            };
+            let next = last.0.checked_add(1).map(ShardIndex);
+            let text = rows.page_json(&page, from == ShardIndex(0));
+            Ok(Some((text.into(), (rows, next))))
+        })
+    }
+
+    fn page_json(&self, page: &[(ShardIndex, ShardResult)], is_first: bool) -> Vec<u8> {
+        let mut text = Vec::new();
+        for (place, (_, result)) in page.iter().enumerate() {
+            if place > 0 || !is_first {
+                text.push(b',');
+            }
+            let envelope = RunEnvelope::new(result, &self.run.args, self.run.timeout_ms);
+            serde_json::to_writer(&mut text, &envelope).expect("memory can be written");
+        }
+        text
+    }
+}
