@@ -167,7 +167,7 @@ impl Job {
             return self.answer(session, attempt, Disposition::Duplicate);
         }
         let by = Holder { session, attempt };
-        if self.shall_retry(slot, &result) {
+        if self.shall_retry(slot, attempt, &result) {
             self.supply.fail(slot.shard, by, worker, now);
             return Answer::AtOnce(Disposition::Stale);
         }
@@ -222,11 +222,11 @@ impl Job {
 
     /// Only shards of a sharded job are tried again; the result of a single run is its result,
     /// whatever it is.
-    fn shall_retry(&self, slot: Slot, result: &ShardResult) -> bool {
+    fn shall_retry(&self, slot: Slot, attempt: AttemptId, result: &ShardResult) -> bool {
         let has_failed = result.status != ResultStatus::Returned;
         let is_sharded = matches!(self.plan, Plan::Sharded(_)) && self.reducer.is_some();
         let failures = if slot.is_tracked {
-            self.supply.failures(slot.shard)
+            self.supply.failures_beside(slot.shard, attempt)
         } else {
             0
         };

@@ -31,7 +31,9 @@ pub(crate) struct Holder {
 struct Tracked {
     /// Number of the last attempt.
     attempts: u32,
-    failures: u32,
+    /// Attempts that failed, each once: their results may come again, even after their session
+    /// was forgotten and a ticket brought them back.
+    failed: Vec<AttemptId>,
     /// Workers on which it failed, and when it did so last.
     failed_on: Vec<WorkerId>,
     failed_at: Millis,
@@ -221,9 +223,11 @@ impl Supply {
         self.tracked.contains_key(&shard)
     }
 
-    /// Times that the shard has failed.
-    pub(crate) fn failures(&self, shard: u64) -> u32 {
-        self.tracked.get(&shard).map_or(0, |entry| entry.failures)
+    /// Attempts of the shard that have failed, this one left out.
+    pub(crate) fn failures_beside(&self, shard: u64, attempt: AttemptId) -> usize {
+        let failed = self.tracked.get(&shard).map(|entry| &entry.failed);
+        let others = failed.into_iter().flatten();
+        others.filter(|failed| **failed != attempt).count()
     }
 
     /// A result of the shard counts. Gives the attempts that have become pointless.
@@ -245,7 +249,9 @@ impl Supply {
     pub(crate) fn fail(&mut self, shard: u64, by: Holder, worker: &WorkerId, now: Millis) {
         self.track_plain(shard, by);
         let entry = self.entry(shard);
-        entry.failures += 1;
+        if !entry.failed.contains(&by.attempt) {
+            entry.failed.push(by.attempt);
+        }
         entry.failed_at = now;
         if !entry.failed_on.contains(worker) {
             entry.failed_on.push(worker.clone());

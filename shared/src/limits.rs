@@ -76,7 +76,7 @@ pub const BATCH_TARGET_MS: u64 = 300;
 pub const MAX_QUEUED_SHARD_MS: u64 = 30_000;
 
 /// Attempts that a shard gets before its job fails, or its last `ok: false` result is folded.
-pub const MAX_SHARD_ATTEMPTS: u32 = 3;
+pub const MAX_SHARD_ATTEMPTS: usize = 3;
 
 /// Slots that one worker may have at most, whatever it says.
 pub const MAX_SLOTS: u16 = 256;

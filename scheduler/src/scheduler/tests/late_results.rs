@@ -351,3 +351,20 @@ fn only_so_many_attempts_that_were_taken_away_are_remembered() {
         [(oldest.range(), Disposition::Stale)]
     );
 }
+
+#[test]
+fn a_failure_that_is_brought_again_by_a_ticket_counts_once() {
+    let mut bench = Bench::new();
+    let alice = bench.join(1, 1);
+    bench.submit(1, 1);
+    let failed = bench.given(alice);
+    bench.answer(alice, &failed, ResultStatus::Threw);
+    for _ in 0..3 {
+        bench.step(Event::WorkerDetached { session: alice });
+        bench.wait(LEASE_MS);
+        bench.resume(1, &failed, Stage::Finished);
+        bench.prove(alice, &failed);
+        bench.answer(alice, &failed, ResultStatus::Threw);
+        assert_eq!(bench.deltas(), [], "it was tried once");
+    }
+}
