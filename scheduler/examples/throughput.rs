@@ -75,6 +75,7 @@ fn submit(config: &SchedulerConfig) -> Event {
         completed: RangeSetBlaze::new(),
         failed_shards: 0,
         reducer_state: ReducerState::default(),
+        is_paused: false,
         high_water: config.first_high_water(SHARDS),
         reclaim: false,
     }))

@@ -73,8 +73,24 @@ pub enum Event {
         job: JobId,
         seq: u64,
     },
+    /// What its owner wants of a job. It holds once it is committed.
+    Control {
+        job: JobId,
+        command: Command,
+    },
     /// A deadline of `next_deadline` has come.
     Tick,
+}
+
+/// What an owner may tell a job that has not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Hand out no shard. Shards that are out may finish, and may finish the job.
+    Pause,
+    /// Hand out shards again.
+    Resume,
+    /// End without a result. From here on no result is folded.
+    Cancel,
 }
 
 /// A job as the scheduler needs it.
@@ -93,6 +109,8 @@ pub struct JobOutline {
     pub reducer_state: ReducerState,
     /// No shard at or above it was ever handed out.
     pub high_water: u64,
+    /// No shard is handed out until its owner wants it.
+    pub is_paused: bool,
     /// The job was running before this process started: until `RECLAIM_SEC` is over, no shard below
     /// `high_water` is issued, for a worker may bring it with its ticket.
     pub reclaim: bool,
@@ -163,6 +181,8 @@ pub struct Delta {
     pub reducer_state: Option<ReducerState>,
     /// Shards below it may have been handed out once this delta is stored.
     pub high_water: u64,
+    /// After this delta.
+    pub is_paused: bool,
     /// Set by the last delta of a job.
     pub end: Option<JobEnd>,
 }
@@ -176,6 +196,8 @@ pub enum JobEnd {
     Reduced,
     /// With the error text that clients see.
     Failed(String),
+    /// Its owner ended it.
+    Cancelled,
 }
 
 /// What clients may know of a job: only what is committed.
@@ -185,6 +207,8 @@ pub struct JobView {
     pub failed: u64,
     /// Shards that are with a worker.
     pub in_flight: u64,
+    /// No shard is handed out until its owner wants it.
+    pub is_paused: bool,
     /// The job runs, or ran, at least one shard.
     pub started: bool,
     /// What is folded of the completed ones.

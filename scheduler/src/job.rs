@@ -13,7 +13,7 @@ use shared::reduce::{Reducer, ReducerState};
 use shared::time::Millis;
 use shared::wire::{self, AttemptRange, Disposition, ResultStatus, ShardResult};
 
-use crate::event::{Delta, JobEnd, JobKind, JobOutline, JobView};
+use crate::event::{Command, Delta, JobEnd, JobKind, JobOutline, JobView};
 use crate::leaf::Slot;
 use crate::ledger::{Ledger, Pending, Uncommitted, Verdict};
 use crate::outbox::continues;
@@ -51,6 +51,8 @@ struct Batch {
     rows: Vec<(ShardIndex, ShardResult)>,
     verdicts: Vec<Verdict>,
     pointless: Vec<Holder>,
+    /// Paused or resumed.
+    is_switched: bool,
     end: Option<JobEnd>,
 }
 
@@ -75,6 +77,7 @@ pub(crate) struct Job {
     /// The highest mark that any delta carries.
     reserved: u64,
     was_started: bool,
+    is_paused: bool,
     /// Its last delta is under way: nothing is handed out or folded any more.
     is_ending: bool,
     batch: Batch,
@@ -86,6 +89,7 @@ pub(crate) struct Job {
 struct Shown {
     completed: u64,
     failed: u64,
+    is_paused: bool,
     reducer_state: ReducerState,
 }
 
@@ -111,12 +115,14 @@ impl Job {
             shown: Shown {
                 completed: completed_count,
                 failed: outline.failed_shards,
+                is_paused: outline.is_paused,
                 reducer_state: outline.reducer_state.clone(),
             },
             completed: outline.completed,
             reducer_state: outline.reducer_state,
             reserved: high_water,
             was_started: completed_count > 0,
+            is_paused: outline.is_paused,
             is_ending: false,
             batch: Batch::default(),
         }
@@ -127,6 +133,7 @@ impl Job {
             completed: self.shown.completed,
             failed: self.shown.failed,
             in_flight: self.supply.in_flight(),
+            is_paused: self.shown.is_paused,
             started: self.was_started,
             reducer_state: self.shown.reducer_state.clone(),
         }
@@ -137,7 +144,26 @@ impl Job {
     }
 
     pub(crate) fn has_work(&self) -> bool {
-        !self.is_ending && self.supply.has_work()
+        !self.is_ending && !self.is_paused && self.supply.has_work()
+    }
+
+    /// Does what its owner wants, unless the job is ending already. O(1) in its shards.
+    pub(crate) fn control(&mut self, command: Command) {
+        if self.is_ending {
+            return;
+        }
+        match command {
+            Command::Pause => self.switch(true),
+            Command::Resume => self.switch(false),
+            Command::Cancel => self.end(JobEnd::Cancelled),
+        }
+    }
+
+    fn switch(&mut self, is_paused: bool) {
+        if self.is_paused != is_paused {
+            self.is_paused = is_paused;
+            self.batch.is_switched = true;
+        }
     }
 
     pub(crate) const fn mark_started(&mut self) {
@@ -249,7 +275,10 @@ impl Job {
                     self.end(JobEnd::Reduced);
                 }
             }
-            Err(error) => self.end(JobEnd::Failed(format!("reducer_error:{error}"))),
+            Err(error) => {
+                let cause = why_it_failed(shard, &result);
+                self.end(JobEnd::Failed(format!("reducer_error:{error}{cause}")));
+            }
         }
     }
 
@@ -276,7 +305,8 @@ impl Job {
     ) -> (Option<Delta>, Vec<Verdict>) {
         let is_raised = self.raise_reserve(block);
         let batch = std::mem::take(&mut self.batch);
-        if batch.completed.is_empty() && batch.end.is_none() && !is_raised {
+        let is_changed = batch.is_switched || batch.end.is_some() || is_raised;
+        if batch.completed.is_empty() && !is_changed {
             return (None, self.ledger.defer(batch.verdicts));
         }
         let completed = to_ranges(batch.completed);
@@ -292,6 +322,7 @@ impl Job {
             rows: batch.rows.into(),
             failed_shards: self.failed_shards,
             high_water: self.reserved,
+            is_paused: self.is_paused,
             end: batch.end,
         };
         let bytes = estimate_bytes(&delta, &batch.verdicts);
@@ -317,11 +348,26 @@ impl Job {
         let delta = &mut settled.delta;
         self.shown.completed += u64::try_from(delta.completed.len()).unwrap_or(u64::MAX);
         self.shown.failed = delta.failed_shards;
+        self.shown.is_paused = delta.is_paused;
         if let Some(state) = delta.reducer_state.take() {
             self.shown.reducer_state = state;
         }
         self.supply.raise_mark(delta.high_water);
     }
+}
+
+/// What a reducer that could not fold a failed run would otherwise keep from its owner.
+fn why_it_failed(shard: u64, result: &ShardResult) -> String {
+    if result.status == ResultStatus::Returned {
+        return String::new();
+    }
+    let error = result
+        .details
+        .as_ref()
+        .and_then(|details| details.error.as_ref());
+    let message = error.map_or("no message", |error| error.message.as_str());
+    let code = result.status.exit_code();
+    format!(" Shard {shard} had failed with exit code {code}: {message}")
 }
 
 fn below(end: u64) -> RangeSetBlaze<u64> {
@@ -351,7 +397,7 @@ fn estimate_bytes(delta: &Delta, verdicts: &[Verdict]) -> usize {
     let end = match &delta.end {
         Some(JobEnd::Single(result)) => result.row_bytes(),
         Some(JobEnd::Failed(text)) => text.len() as u64,
-        Some(JobEnd::Reduced) | None => 0,
+        Some(JobEnd::Reduced | JobEnd::Cancelled) | None => 0,
     };
     let rows: u64 = delta
         .rows

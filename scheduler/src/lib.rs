@@ -25,6 +25,6 @@ mod timers;
 
 pub use config::SchedulerConfig;
 pub use event::{
-    Delta, Effect, Event, JobAssignment, JobEnd, JobKind, JobOutline, JobView, WorkerView,
+    Command, Delta, Effect, Event, JobAssignment, JobEnd, JobKind, JobOutline, JobView, WorkerView,
 };
 pub use scheduler::Scheduler;

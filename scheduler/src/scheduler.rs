@@ -19,7 +19,7 @@ use shared::ids::{JobId, SessionId, WorkerId};
 use shared::time::Millis;
 
 use crate::config::SchedulerConfig;
-use crate::event::{Effect, Event, JobOutline, JobView, WorkerView};
+use crate::event::{Command, Effect, Event, JobOutline, JobView, WorkerView};
 use crate::job::Job;
 use crate::ledger::Uncommitted;
 use crate::nonces::Nonces;
@@ -136,7 +136,15 @@ impl Scheduler {
             Event::Refused { session, refusals } => self.on_refused(session, &refusals),
             Event::Committed { job, seq } => self.on_committed(job, seq),
             Event::CommitFailed { job, seq } => self.on_commit_failed(job, seq),
+            Event::Control { job, command } => self.on_control(job, command),
             Event::Tick => {}
+        }
+    }
+
+    fn on_control(&mut self, id: JobId, command: Command) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.control(command);
+            self.touched_jobs.insert(id);
         }
     }
 

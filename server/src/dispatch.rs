@@ -12,7 +12,7 @@ mod watchers;
 use std::sync::Arc;
 use std::time::Duration;
 
-use scheduler::{Event, JobAssignment, JobView, Scheduler, SchedulerConfig, WorkerView};
+use scheduler::{Command, Event, JobAssignment, JobView, Scheduler, SchedulerConfig, WorkerView};
 use shared::ids::{Digest32, JobId, Nonce, SessionId, WorkerId};
 use shared::job::{Capacity, JobSpec};
 use shared::wire::{DeviceFacts, Held, Refused, ResultBatch, WorkerLimits};
@@ -68,6 +68,8 @@ enum Letter {
     Submit(Box<ReadyJob>, oneshot::Sender<JobView>),
     Job(JobId, oneshot::Sender<Option<LiveJob>>),
     Watch(JobId, oneshot::Sender<Option<Watch>>),
+    Control(JobId, Command, oneshot::Sender<()>),
+    CancelAll(oneshot::Sender<Vec<JobId>>),
     Workers(oneshot::Sender<Vec<LiveWorker>>),
     Capacity(oneshot::Sender<Capacity>),
     Content(Digest32, oneshot::Sender<Option<Arc<str>>>),
@@ -236,6 +238,23 @@ impl Dispatch {
         self.ask(|reply| Letter::Watch(job, reply)).await
     }
 
+    /// Tells a job what its owner wants. It holds once [`Self::watch`] shows it; a job that has
+    /// ended does nothing.
+    ///
+    /// # Errors
+    /// [`Overloaded`].
+    pub(crate) async fn control(&self, job: JobId, command: Command) -> Result<(), Overloaded> {
+        self.ask(|reply| Letter::Control(job, command, reply)).await
+    }
+
+    /// Cancels every job that has not ended; which these are.
+    ///
+    /// # Errors
+    /// [`Overloaded`].
+    pub(crate) async fn cancel_all(&self) -> Result<Vec<JobId>, Overloaded> {
+        self.ask(Letter::CancelAll).await
+    }
+
     /// What the workers, those within grace included, can run.
     ///
     /// # Errors
@@ -390,6 +409,18 @@ impl Task {
             Letter::Watch(job, reply) => {
                 let is_running = self.scheduler.job(job).is_some();
                 let _ = reply.send(is_running.then(|| self.shell.watch(job)));
+            }
+            Letter::Control(job, command, reply) => {
+                self.step(Event::Control { job, command }).await;
+                let _ = reply.send(());
+            }
+            Letter::CancelAll(reply) => {
+                let jobs = self.shell.jobs();
+                for job in jobs.iter().copied() {
+                    let command = Command::Cancel;
+                    self.step(Event::Control { job, command }).await;
+                }
+                let _ = reply.send(jobs);
             }
             Letter::Capacity(reply) => {
                 let _ = reply.send(capacity(&self.scheduler.workers()));

@@ -107,6 +107,8 @@ pub(crate) struct Progress {
     pub reducer_state: Option<ReducerState>,
     /// Shards below it may have been handed out.
     pub high_water: u64,
+    /// No shard is handed out until the owner wants it.
+    pub is_paused: bool,
 }
 
 /// How a job ended.
@@ -118,6 +120,8 @@ pub(crate) enum Outcome {
     Reduced,
     /// With the text that clients see.
     Failed(String),
+    /// Its owner ended it.
+    Cancelled,
 }
 
 /// A job that goes on after a restart.
@@ -220,6 +224,9 @@ pub enum StoreError {
     /// The disk fails or may not be written.
     #[error("the disk cannot be used")]
     Disk,
+    /// It has not answered yet; what was asked may still happen.
+    #[error("it has not answered in time, what was asked may still happen")]
+    Slow,
     /// A delta came before its predecessor.
     #[error("delta {seq} does not follow {stored}")]
     Gap {

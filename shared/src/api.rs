@@ -19,8 +19,8 @@ mod workers;
 pub use envelope::{Output, RunEnvelope, RunStats, json_type};
 pub use invite::InviteCreated;
 pub use job::{
-    AddCreated, ControlState, ExecutionModel, JobCreated, JobState, JobStatus, RandomView,
-    RunJsTask, ShardConfig, ShardCounts, TaskView,
+    AddCreated, ControlState, Controlled, ExecutionModel, JobCreated, JobState, JobStatus,
+    RandomView, RunJsTask, ShardConfig, ShardCounts, Stopped, TaskView,
 };
 pub use live::{CHANGE_EVENT, Members, SNAPSHOT_EVENT};
 pub use number::JsNumber;

@@ -8,7 +8,7 @@ use shared::time::Millis;
 use shared::wire::{AttemptRange, Disposed, Disposition, ResultStatus, Stage};
 
 use super::store::Store;
-use crate::{Effect, Event, JobAssignment, Scheduler, SchedulerConfig};
+use crate::{Command, Effect, Event, JobAssignment, Scheduler, SchedulerConfig};
 
 /// A leaf that was sent.
 #[derive(Debug)]
@@ -38,6 +38,9 @@ pub(super) struct Checks {
     failing: BTreeSet<AttemptId>,
     credits: BTreeMap<SessionId, u32>,
     workers: BTreeMap<WorkerId, SessionId>,
+    /// Jobs whose owners want no shard of them handed out, or no more of them at all.
+    paused: BTreeSet<JobId>,
+    cancelled: BTreeSet<JobId>,
 }
 
 impl Checks {
@@ -56,6 +59,8 @@ impl Checks {
         self.excused.clear();
         self.credits.clear();
         self.workers.clear();
+        self.paused.clear();
+        self.cancelled.clear();
     }
 
     /// Takes note of what is about to happen.
@@ -131,8 +136,17 @@ impl Checks {
                     *credit = *limit;
                 }
             }
-            Event::JobReady(_)
-            | Event::Results { .. }
+            Event::Control { job, command } => match command {
+                Command::Pause => drop(self.paused.insert(*job)),
+                Command::Resume => drop(self.paused.remove(job)),
+                Command::Cancel => drop(self.cancelled.insert(*job)),
+            },
+            Event::JobReady(outline) => {
+                if outline.is_paused {
+                    self.paused.insert(outline.job);
+                }
+            }
+            Event::Results { .. }
             | Event::Beat { .. }
             | Event::Committed { .. }
             | Event::CommitFailed { .. }
@@ -208,6 +222,8 @@ impl Checks {
         for job in jobs {
             let row = &store.rows[&job.job];
             assert!(row.end.is_none(), "the job runs");
+            assert!(!self.paused.contains(&job.job), "it is paused");
+            assert!(!self.cancelled.contains(&job.job), "it is cancelled");
             for (shard, number) in &job.shards {
                 let key = (job.job, shard.0);
                 assert!(*number >= 1);

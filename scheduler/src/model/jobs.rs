@@ -132,7 +132,7 @@ impl Spec {
         }
     }
 
-    /// Whether a job may end so.
+    /// Whether a job that nobody cancelled may end so.
     pub(super) fn may_end(&self, end: &JobEnd) -> bool {
         match (self.nature, end) {
             (Nature::Add | Nature::Single, JobEnd::Single(result)) => {
@@ -142,8 +142,10 @@ impl Spec {
                     || (may_return && *result == self.result(0, false))
             }
             (Nature::Strict, JobEnd::Failed(text)) => {
-                text == "reducer_error:sum reducer field 'hits' must be numeric."
-                    && (0..self.shards).any(|shard| self.is_broken(shard))
+                let text = text
+                    .strip_prefix("reducer_error:sum reducer field 'hits' must be numeric. Shard ");
+                let shard = text.and_then(|text| text.split(' ').next()?.parse().ok());
+                shard.is_some_and(|shard| self.is_broken(shard))
             }
             (Nature::Strict, JobEnd::Reduced) => {
                 !(0..self.shards).any(|shard| self.is_broken(shard))
@@ -151,7 +153,7 @@ impl Spec {
             (Nature::Sharded | Nature::Collect, JobEnd::Reduced) => true,
             (
                 Nature::Add | Nature::Single | Nature::Sharded | Nature::Strict | Nature::Collect,
-                JobEnd::Single(_) | JobEnd::Reduced | JobEnd::Failed(_),
+                JobEnd::Single(_) | JobEnd::Reduced | JobEnd::Failed(_) | JobEnd::Cancelled,
             ) => false,
         }
     }
@@ -168,6 +170,7 @@ impl Spec {
             failed_shards: 0,
             reducer_state: ReducerState::default(),
             high_water: config.first_high_water(self.shards),
+            is_paused: false,
             reclaim: false,
         }
     }

@@ -19,6 +19,9 @@ pub(super) struct Row {
     pub(super) completed: RangeSetBlaze<u64>,
     pub(super) high_water: u64,
     pub(super) end: Option<JobEnd>,
+    /// Its owner has tried to end it.
+    pub(super) is_cancelled: bool,
+    is_paused: bool,
     failed_shards: u64,
     pub(super) reducer_state: ReducerState,
     naive_hits: u64,
@@ -44,6 +47,8 @@ impl Store {
                 completed: RangeSetBlaze::new(),
                 high_water: outline.high_water,
                 end: None,
+                is_cancelled: false,
+                is_paused: false,
                 failed_shards: 0,
                 reducer_state: ReducerState::default(),
                 naive_hits: 0,
@@ -51,6 +56,11 @@ impl Store {
                 spec,
             },
         );
+    }
+
+    pub(super) fn cancel(&mut self, job: JobId) {
+        let row = self.rows.get_mut(&job).expect("a known job");
+        row.is_cancelled = true;
     }
 
     pub(super) fn persist(&mut self, delta: Delta) {
@@ -147,6 +157,7 @@ impl Row {
         self.completed |= delta.completed;
         self.failed_shards = delta.failed_shards;
         self.high_water = delta.high_water;
+        self.is_paused = delta.is_paused;
         self.end = delta.end;
         if let Some(state) = delta.reducer_state {
             self.reducer_state = state;
@@ -196,8 +207,10 @@ impl Row {
             assert_eq!(self.failed_shards, self.naive_failed);
         }
         if let Some(end) = &self.end {
-            assert!(self.spec.may_end(end), "{:?} ended as {end:?}", self.spec);
-            let is_failed = matches!(end, JobEnd::Failed(_));
+            let is_cancelled = self.is_cancelled && *end == JobEnd::Cancelled;
+            let may_end = is_cancelled || self.spec.may_end(end);
+            assert!(may_end, "{:?} ended as {end:?}", self.spec);
+            let is_failed = matches!(end, JobEnd::Failed(_) | JobEnd::Cancelled);
             assert!(is_failed || completed == self.spec.shards);
         }
     }
@@ -213,6 +226,7 @@ impl Row {
             failed_shards: self.failed_shards,
             reducer_state: self.reducer_state.clone(),
             high_water: self.high_water,
+            is_paused: self.is_paused,
             reclaim: true,
         }
     }

@@ -13,7 +13,7 @@ use super::device::{Device, Inbound, Work};
 use super::jobs::Spec;
 use super::rng::Rng;
 use super::store::Store;
-use crate::{Effect, Event, Scheduler, SchedulerConfig};
+use crate::{Command, Effect, Event, Scheduler, SchedulerConfig};
 
 /// Steps between two looks into the machine.
 const LOOK_EVERY: u64 = 16;
@@ -29,6 +29,7 @@ struct Weather {
     lies: u64,
     restarts: u64,
     long_waits: u64,
+    whims: u64,
 }
 
 #[derive(Debug)]
@@ -63,6 +64,7 @@ impl World {
             lies: rng.pick(&[0, 3]),
             restarts: rng.pick(&[0, 0, 1, 3]),
             long_waits: rng.pick(&[0, 1, 10]),
+            whims: rng.pick(&[0, 2, 10]),
         };
         let jobs = rng.in_range(1, 5);
         let to_submit = (0..jobs).map(|_| Spec::random(&mut rng)).collect();
@@ -100,6 +102,7 @@ impl World {
                     self.deliver_answer(true);
                 }
                 45..47 if self.rng.percent(self.weather.restarts * 10) => self.restart(),
+                47..49 if self.rng.percent(self.weather.whims * 10) => self.some_owner_acts(),
                 _ => self.some_device_acts(),
             }
         }
@@ -258,6 +261,26 @@ impl World {
         for outline in self.store.load() {
             self.step(Event::JobReady(Box::new(outline)));
         }
+    }
+
+    fn some_owner_acts(&mut self) {
+        let jobs: Vec<JobId> = self.specs.keys().copied().collect();
+        if jobs.is_empty() {
+            return;
+        }
+        let job = self.rng.pick(&jobs);
+        let command = self.rng.pick(&[
+            Command::Pause,
+            Command::Pause,
+            Command::Pause,
+            Command::Resume,
+            Command::Resume,
+            Command::Cancel,
+        ]);
+        if command == Command::Cancel {
+            self.store.cancel(job);
+        }
+        self.step(Event::Control { job, command });
     }
 
     fn some_device_acts(&mut self) {
@@ -431,6 +454,11 @@ impl World {
     fn everyone_returns(&mut self) {
         while !self.to_submit.is_empty() {
             self.submit();
+        }
+        let jobs: Vec<JobId> = self.specs.keys().copied().collect();
+        for job in jobs {
+            let command = Command::Resume;
+            self.step(Event::Control { job, command });
         }
         for index in 0..self.devices.len() {
             self.devices[index].is_frozen = false;

@@ -14,6 +14,7 @@ use super::Scheduler;
 use crate::{Delta, Effect, Event, JobAssignment, JobEnd, JobKind, JobOutline, SchedulerConfig};
 
 mod commits;
+mod control;
 mod failures;
 mod happy_path;
 mod hostile;
@@ -371,6 +372,7 @@ fn sharded(name: u8, shards: u64) -> JobOutline {
         failed_shards: 0,
         reducer_state: reducer.initial(),
         reducer: Some(reducer),
+        is_paused: false,
         high_water: SchedulerConfig::default().first_high_water(shards),
         reclaim: false,
     }

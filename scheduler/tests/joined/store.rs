@@ -61,6 +61,7 @@ impl Store {
             failed_shards: row.failed_shards,
             reducer_state: row.state.clone(),
             high_water: row.high_water,
+            is_paused: false,
             reclaim,
         }
     }

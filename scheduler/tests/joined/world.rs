@@ -679,6 +679,7 @@ impl World {
                     self.outcome.shards += total;
                 }
                 JobEnd::Failed(why) => panic!("job {job} failed: {why}"),
+                JobEnd::Cancelled => panic!("nobody cancelled {job}"),
             }
         }
         for tab in &self.tabs {

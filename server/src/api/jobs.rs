@@ -1,6 +1,7 @@
 //! Submitting jobs and reading how they stand.
 
 mod collected;
+mod control;
 mod state;
 mod stream;
 
@@ -23,6 +24,7 @@ use crate::auth::ApiClient;
 use crate::dispatch::{Place, ReadyJob};
 use crate::random;
 use crate::store::NewJob;
+pub(crate) use control::{cancel, pause, resume, stop_all};
 use state::Detail;
 pub(crate) use stream::{Streams, stream};
 

@@ -23,6 +23,8 @@ pub(crate) enum ApiError {
     BadRequest(String),
     /// A job breaks a rule.
     Job(JobRequestError),
+    /// A job cannot be told so; the text is a word of the contract.
+    Control(&'static str),
     /// Not a worker's handshake.
     NotAWorkerSocket,
     /// No or a wrong client key.
@@ -76,6 +78,12 @@ impl ApiError {
                 "urn:cluster:problem:invalid-job",
                 "Invalid job",
                 error.to_string(),
+            ),
+            Self::Control(why) => (
+                StatusCode::BAD_REQUEST,
+                "urn:cluster:problem:job-control",
+                "The job cannot be told so",
+                why.into(),
             ),
             Self::NotAWorkerSocket => (
                 StatusCode::BAD_REQUEST,

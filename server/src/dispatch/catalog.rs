@@ -46,6 +46,7 @@ impl ReadyJob {
                 failed_shards: 0,
                 reducer_state: ReducerState::default(),
                 high_water: job.high_water,
+                is_paused: false,
                 reclaim: false,
             },
             spec: Arc::new(job.spec),
@@ -67,6 +68,7 @@ impl ReadyJob {
                 failed_shards: stored.progress.failed_shards,
                 reducer_state: stored.progress.reducer_state.unwrap_or_default(),
                 high_water: stored.progress.high_water,
+                is_paused: stored.progress.is_paused,
                 reclaim: true,
             },
             spec: Arc::new(stored.spec),
@@ -126,6 +128,10 @@ impl Catalog {
         };
         self.jobs.insert(job.outline.job, entry);
         job.outline
+    }
+
+    pub(super) fn jobs(&self) -> Vec<JobId> {
+        self.jobs.keys().copied().collect()
     }
 
     pub(super) fn remove(&mut self, job: JobId) {

@@ -62,6 +62,10 @@ impl Shell {
         self.catalog.content(hash)
     }
 
+    pub(super) fn jobs(&self) -> Vec<JobId> {
+        self.catalog.jobs()
+    }
+
     pub(super) fn watch(&mut self, job: JobId) -> Watch {
         self.watchers.watch(job)
     }

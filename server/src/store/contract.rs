@@ -112,6 +112,7 @@ pub(super) fn delta(job: JobId, seq: u64, completed: std::ops::RangeInclusive<u6
         failed_shards: 0,
         reducer_state: None,
         high_water: 100,
+        is_paused: false,
         end: None,
     }
 }
@@ -162,6 +163,7 @@ pub(super) async fn deltas_add_up_and_survive(home: &dyn Home) {
     let second = Delta {
         failed_shards: 2,
         high_water: 300,
+        is_paused: true,
         ..delta(job.job, 2, 20..=29)
     };
     persist(&*store, first).await.unwrap();
@@ -177,7 +179,7 @@ pub(super) async fn deltas_add_up_and_survive(home: &dyn Home) {
         (progress.seq, progress.completed, progress.failed_shards),
         (2, 20, 2)
     );
-    assert_eq!(progress.high_water, 300);
+    assert_eq!((progress.high_water, progress.is_paused), (300, true));
     assert_eq!(
         progress.reducer_state,
         Some(state),
@@ -282,6 +284,7 @@ pub(super) async fn every_outcome_is_read_back_and_ends_the_job(home: &dyn Home)
             JobEnd::Failed("why".into()),
             Outcome::Failed("why".into()),
         ),
+        (4, JobEnd::Cancelled, Outcome::Cancelled),
     ] {
         store.insert_job(sharded_job(number)).await.unwrap();
         let last = Delta {

@@ -81,6 +81,7 @@ impl From<rusqlite::Error> for OpenError {
             StoreError::Full
             | StoreError::Locked
             | StoreError::Disk
+            | StoreError::Slow
             | StoreError::Gap { .. }
             | StoreError::JobNotOpen
             | StoreError::Closed

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of tests, too")]
 
 mod api;
+mod control;
 mod hostile;
 mod jobs;
 mod program;

@@ -92,6 +92,28 @@ pub struct JobCreated {
     pub note: Option<String>,
 }
 
+/// Answer to pausing, resuming or cancelling a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Controlled {
+    /// Always true.
+    pub ok: bool,
+    /// The job.
+    #[serde(with = "super::text")]
+    pub job_id: JobId,
+    /// What holds from here on.
+    pub control_state: ControlState,
+}
+
+/// Answer to stopping everything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped {
+    /// Always true.
+    pub ok: bool,
+    /// Jobs that had not ended.
+    pub stopped: u64,
+}
+
 /// State of a job.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -122,6 +144,11 @@ pub struct JobState {
 }
 
 impl JobState {
+    /// Whether it runs in shards.
+    pub fn is_sharded(&self) -> bool {
+        self.execution_model == ExecutionModel::Sharded
+    }
+
     /// The result of a single run that is done.
     pub fn envelope(&self) -> Option<RunEnvelope> {
         serde_json::from_str(self.result.as_ref()?.get()).ok()

@@ -20,6 +20,9 @@ pub(super) enum Detail {
     WithoutResult,
 }
 
+/// Error of a job that its owner ended.
+const STOPPED: &str = "stopped_by_client";
+
 /// Status of a job that has not ended.
 pub(super) const fn status(plan: Plan, is_running: bool) -> JobStatus {
     match plan {
@@ -32,7 +35,8 @@ pub(super) const fn status(plan: Plan, is_running: bool) -> JobStatus {
 pub(super) fn of_live(job: JobId, live: &LiveJob) -> JobState {
     let plan = live.spec.plan();
     let view = &live.view;
-    let mut state = unfinished(job, &live.spec, view.completed, view.failed);
+    let control = control_state(view.is_paused);
+    let mut state = unfinished(job, &live.spec, view.completed, view.failed, control);
     // A result that is not stored yet is with nobody, and still the job runs.
     let is_abandoned = view.in_flight == 0 && !live.has_workers;
     state.status = status(plan, view.started && !is_abandoned);
@@ -52,9 +56,15 @@ pub(super) fn of_stored(stored: &StoredJob, detail: Detail) -> JobState {
     let Progress {
         completed,
         failed_shards,
+        is_paused,
         ..
     } = stored.progress;
-    let mut state = unfinished(stored.job, &stored.spec, completed, failed_shards);
+    let control = match &stored.outcome {
+        None => control_state(is_paused),
+        Some(Outcome::Single(_) | Outcome::Reduced | Outcome::Failed(_)) => ControlState::Running,
+        Some(Outcome::Cancelled) => ControlState::Cancelled,
+    };
+    let mut state = unfinished(stored.job, &stored.spec, completed, failed_shards, control);
     match &stored.outcome {
         None => {}
         Some(Outcome::Single(result)) => {
@@ -72,12 +82,29 @@ pub(super) fn of_stored(stored: &StoredJob, detail: Detail) -> JobState {
             state.status = JobStatus::Failed;
             state.error = Some(text.clone());
         }
+        Some(Outcome::Cancelled) => {
+            state.status = JobStatus::Failed;
+            state.error = Some(STOPPED.into());
+        }
     }
     state
 }
 
-fn unfinished(job: JobId, spec: &JobSpec, completed: u64, failed: u64) -> JobState {
-    let control_state = ControlState::Running;
+const fn control_state(is_paused: bool) -> ControlState {
+    if is_paused {
+        ControlState::Paused
+    } else {
+        ControlState::Running
+    }
+}
+
+fn unfinished(
+    job: JobId,
+    spec: &JobSpec,
+    completed: u64,
+    failed: u64,
+    control_state: ControlState,
+) -> JobState {
     JobState {
         job_id: job,
         status: status(spec.plan(), false),

@@ -23,6 +23,7 @@ use crate::store::{Binding, NewJob, RecordedInvite, StoreError, ranges};
 pub(super) const SINGLE: i64 = 1;
 pub(super) const REDUCED: i64 = 2;
 pub(super) const FAILED: i64 = 3;
+pub(super) const CANCELLED: i64 = 4;
 
 /// Rows of completed shards that a job may have before they are made one.
 pub(super) const MAX_ROWS: u64 = 1024;
@@ -260,10 +261,12 @@ fn update_state(
         Some(JobEnd::Single(result)) => (Some(SINGLE), Some(encode(result)), None),
         Some(JobEnd::Reduced) => (Some(REDUCED), None, None),
         Some(JobEnd::Failed(text)) => (Some(FAILED), None, Some(text)),
+        Some(JobEnd::Cancelled) => (Some(CANCELLED), None, None),
     };
     let sql = "UPDATE job_states SET updated_ms = ?2, seq = ?3, high_water = ?4, \
                completed = completed + ?5, failed_shards = ?6, \
-               reducer_state = coalesce(?7, reducer_state), outcome = ?8, result = ?9, error = ?10 \
+               reducer_state = coalesce(?7, reducer_state), outcome = ?8, result = ?9, error = ?10, \
+               paused = ?11 \
                WHERE job = ?1";
     transaction.prepare_cached(sql)?.execute(params![
         last.job.as_bytes(),
@@ -276,6 +279,7 @@ fn update_state(
         outcome,
         result,
         error,
+        last.is_paused,
     ])?;
     Ok(())
 }

@@ -84,7 +84,7 @@ impl Readers {
 }
 
 const JOB_COLUMNS: &str = "id, created_ms, spec, updated_ms, seq, high_water, completed, \
-     failed_shards, reducer_state, outcome, result, error";
+     failed_shards, reducer_state, outcome, result, error, paused";
 
 pub(super) fn job(connection: &Connection, job: JobId) -> rusqlite::Result<Option<StoredJob>> {
     let sql = format!("SELECT {JOB_COLUMNS} FROM jobs JOIN job_states ON job = id WHERE id = ?1");
@@ -178,6 +178,7 @@ fn stored_job(row: &Row<'_>) -> rusqlite::Result<StoredJob> {
                 .map(decode)
                 .transpose()?,
             high_water: row.get("high_water")?,
+            is_paused: row.get("paused")?,
         },
         outcome: outcome(row)?,
     })
@@ -191,6 +192,7 @@ fn outcome(row: &Row<'_>) -> rusqlite::Result<Option<Outcome>> {
         }
         Some(super::batch::REDUCED) => Ok(Some(Outcome::Reduced)),
         Some(super::batch::FAILED) => row.get("error").map(|text| Some(Outcome::Failed(text))),
+        Some(super::batch::CANCELLED) => Ok(Some(Outcome::Cancelled)),
         Some(_) => Err(damaged("unknown outcome of a job")),
     }
 }

@@ -74,6 +74,10 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (job, shard)
     ) STRICT, WITHOUT ROWID;
     ",
+    "
+    -- 1: no shard is handed out until the owner wants it. An outcome 4 is a job that was cancelled.
+    ALTER TABLE job_states ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;
+    ",
 ];
 
 /// Brings a database to the newest version.

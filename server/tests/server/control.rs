@@ -1,0 +1,154 @@
+//! Pausing, resuming and ending jobs.
+
+use serde_json::{Value, json};
+
+use crate::support::{Client, Process, TestServer, Worker, returned, value};
+
+fn sharded(total: u64) -> Value {
+    json!({
+        "code": "return 1", "executionModel": "sharded", "allowDowngrade": false,
+        "shardConfig": {"totalUnits": total, "unitsPerShard": 1},
+        "reducer": {"type": "sum", "fields": ["hits", "samples"]},
+    })
+}
+
+async fn order(client: &Client, id: &str, what: &str) -> Value {
+    let answer = client
+        .post(&format!("/api/jobs/{id}/{what}"), &json!({}))
+        .await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    answer.json()
+}
+
+async fn refusal(client: &Client, id: &str, what: &str) -> String {
+    let answer = client
+        .post(&format!("/api/jobs/{id}/{what}"), &json!({}))
+        .await;
+    answer.error(400)
+}
+
+#[tokio::test]
+async fn a_paused_job_stays_paused_through_a_kill_and_finishes_once_it_is_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Process::start(folder.path(), &[]);
+    let id = server.client.submit("/api/jobs/run-js", &sharded(10)).await;
+    for _ in 0..2 {
+        let paused = order(&server.client, &id, "pause").await;
+        assert_eq!(
+            paused,
+            json!({"ok": true, "jobId": id, "controlState": "paused"})
+        );
+    }
+    server.kill();
+    let server = Process::start(folder.path(), &[("RECLAIM_SEC", "0")]);
+    let state = server.client.job(&id).await;
+    assert_eq!(
+        (
+            &state["controlState"],
+            &state["task"]["controlState"],
+            &state["status"]
+        ),
+        (&json!("paused"), &json!("paused"), &json!("running"))
+    );
+    let mut worker = Worker::join(&server.url, &server.client.invite().await).await;
+    let other = server
+        .client
+        .submit("/api/jobs", &json!({"a": 1, "b": 1}))
+        .await;
+    let assigned = worker.assigned().await;
+    assert_eq!(
+        assigned.leaf.jobs[0].job.to_string(),
+        other,
+        "not the paused one"
+    );
+    worker.finish(&assigned, |_| returned("2")).await;
+    worker.all_disposed(1).await;
+
+    let resumed = order(&server.client, &id, "resume").await;
+    assert_eq!(resumed["controlState"], "running");
+    let mut left = 10;
+    while left > 0 {
+        let assigned = worker.assigned().await;
+        worker.finish(&assigned, |_| returned(&value(1))).await;
+        worker.all_disposed(assigned.attempts()).await;
+        left -= assigned.attempts();
+    }
+    assert_eq!(server.client.job(&id).await["status"], "done");
+    assert_eq!(refusal(&server.client, &id, "pause").await, "terminal");
+    assert_eq!(refusal(&server.client, &id, "cancel").await, "terminal");
+}
+
+#[tokio::test]
+async fn only_sharded_jobs_that_are_known_can_be_paused() {
+    let server = TestServer::start().await;
+    let client = &server.client;
+    let single = client
+        .submit("/api/jobs/run-js", &json!({"code": "return 1"}))
+        .await;
+    for what in ["pause", "resume"] {
+        assert_eq!(refusal(client, &single, what).await, "not_sharded");
+        assert_eq!(refusal(client, "nothing", what).await, "job_not_found");
+    }
+    let stranger = client.without_key();
+    let answer = stranger
+        .post(&format!("/api/jobs/{single}/cancel"), &json!({}))
+        .await;
+    assert_eq!(answer.error(401), "Unauthorized client token.");
+}
+
+#[tokio::test]
+async fn a_cancelled_job_has_failed_and_its_results_are_stale() {
+    let server = TestServer::start().await;
+    let mut worker = server.worker().await;
+    let id = server
+        .client
+        .submit("/api/jobs/run-js", &sharded(1_000_000_000))
+        .await;
+    let assigned = worker.assigned().await;
+    let cancelled = order(&server.client, &id, "cancel").await;
+    assert_eq!(cancelled["controlState"], "cancelled");
+    let state = server.client.job(&id).await;
+    assert_eq!(
+        (
+            &state["status"],
+            &state["controlState"],
+            &state["error"],
+            &state["result"]
+        ),
+        (
+            &json!("failed"),
+            &json!("cancelled"),
+            &json!("stopped_by_client"),
+            &Value::Null
+        )
+    );
+    worker.finish(&assigned, |_| returned(&value(1))).await;
+    let disposed = worker.all_disposed(assigned.attempts()).await;
+    assert!(
+        disposed.contains_key(&shared::wire::Disposition::Stale),
+        "{disposed:?}"
+    );
+    assert_eq!(refusal(&server.client, &id, "resume").await, "terminal");
+}
+
+#[tokio::test]
+async fn stopping_everything_counts_what_had_not_ended() {
+    let server = TestServer::start().await;
+    let client = &server.client;
+    let nothing = client.post("/api/jobs/stop-all", &json!({})).await;
+    assert_eq!(nothing.json(), json!({"ok": true, "stopped": 0}));
+    let mut jobs = vec![client.submit("/api/jobs", &json!({"a": 1, "b": 1})).await];
+    for _ in 0..2 {
+        jobs.push(client.submit("/api/jobs/run-js", &sharded(5)).await);
+    }
+    order(client, &jobs[1], "pause").await;
+    let stopped = client.post("/api/jobs/stop-all", &json!({})).await;
+    assert_eq!(stopped.json(), json!({"ok": true, "stopped": 3}));
+    for job in &jobs {
+        let state = client.job(job).await;
+        assert_eq!(
+            (&state["status"], &state["controlState"]),
+            (&json!("failed"), &json!("cancelled"))
+        );
+    }
+}
