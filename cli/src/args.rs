@@ -127,6 +127,12 @@ pub(crate) fn command() -> Command {
                 )),
         ))
         .subcommand(with_server(run_js()))
+        .subcommand(control("pause", "Hands out no more shards of a job"))
+        .subcommand(control("resume", "Hands out shards of a paused job again"))
+        .subcommand(control("cancel", "Ends a job without a result"))
+        .subcommand(with_server(
+            Command::new("stop-all").about("Cancels every job that has not ended"),
+        ))
         .subcommand(with_server(
             Command::new("invite")
                 .about("Makes an invite for workers")
@@ -154,6 +160,11 @@ pub(crate) fn command() -> Command {
         )
 }
 
+fn control(name: &'static str, about: &'static str) -> Command {
+    let job = flag("job-id", "The job, as printed when it was submitted");
+    with_server(Command::new(name).about(about).arg(job))
+}
+
 fn run_js() -> Command {
     Command::new("run-js")
         .alias("submit-js")
@@ -170,7 +181,7 @@ fn run_js() -> Command {
         .arg(flag("reducer", "sum, collect, min or max [default: sum]"))
         .arg(flag(
             "sum-fields",
-            "Fields to add up [default: hits,samples]",
+            "Fields that sum adds up [default: hits,samples]; min and max read the field value",
         ))
         .arg(flag("run-timeout-ms", "Time limit of one run; 0 for none"))
         .arg(flag(

@@ -1,5 +1,6 @@
 //! One file a command.
 
+mod control;
 mod gen_secrets;
 mod invite;
 mod key;
@@ -41,6 +42,8 @@ pub(crate) fn run(command_line: impl IntoIterator<Item = OsString>) -> Result<()
     match args.command.as_str() {
         "submit" => submit::run(&args),
         "run-js" => run_js::run(&args),
+        "pause" | "resume" | "cancel" => control::one(&args, &args.command),
+        "stop-all" => control::all(&args),
         "invite" => invite::run(&args),
         "gen-secrets" => {
             gen_secrets::run();

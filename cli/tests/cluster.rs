@@ -416,3 +416,42 @@ fn a_server_that_is_not_there_is_named() {
         "{stderr}"
     );
 }
+
+#[test]
+fn jobs_are_steered_by_their_id() {
+    let server = Server::answering(&[
+        (200, r#"{"ok":true,"jobId":"j1","controlState":"paused"}"#),
+        (400, r#"{"error":"terminal"}"#),
+        (200, r#"{"ok":true,"stopped":3}"#),
+    ]);
+    let run = |args: &[&str]| {
+        let server = ["--host", &server.host, "--client-token", "key"];
+        cluster(&[args, &server].concat())
+    };
+    assert_output(
+        &run(&["pause", "--job-id", "j1"]),
+        0,
+        "Job j1: paused\n",
+        "",
+    );
+    assert_output(&run(&["cancel", "--job-id", "j1"]), 1, "", "terminal\n");
+    assert_output(&run(&["stop-all"]), 0, "Stopped jobs: 3\n", "");
+    let asked = server.asked();
+    assert!(
+        asked[0].starts_with("POST /api/jobs/j1/pause"),
+        "{}",
+        asked[0]
+    );
+    assert!(
+        asked[1].starts_with("POST /api/jobs/j1/cancel"),
+        "{}",
+        asked[1]
+    );
+    assert!(
+        asked[2].starts_with("POST /api/jobs/stop-all"),
+        "{}",
+        asked[2]
+    );
+    let nameless = cluster(&["resume", "--client-token", "key"]);
+    assert_output(&nameless, 1, "", "Missing required flag --job-id\n");
+}

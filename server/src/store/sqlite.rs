@@ -47,7 +47,9 @@ pub enum OpenError {
         cause: std::io::Error,
     },
     /// Another server runs on it.
-    #[error("another server uses the data folder {0}; stop it, or set DATA_DIR to another one")]
+    #[error(
+        "another server uses the data folder {0}; stop it, or choose another folder (DATA_DIR, --data-dir)"
+    )]
     InUse(PathBuf),
     /// The file belongs to another program.
     #[error(
