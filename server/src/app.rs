@@ -18,6 +18,7 @@ use crate::config::{Hsts, JobSettings};
 use crate::dispatch::Dispatch;
 use crate::gateway::Gateway;
 use crate::invites::Invites;
+use crate::limits::Limits;
 use crate::pages::Pages;
 use crate::session_token::SessionTokens;
 use crate::store::Store;
@@ -34,12 +35,12 @@ pub(crate) struct App(Arc<AppParts>);
 pub(crate) struct AppParts {
     /// In front of every path; empty or `/…`.
     pub base_path: String,
-    /// One proxy is believed.
-    pub trust_proxy: bool,
     /// `Strict-Transport-Security`.
     pub hsts: Hsts,
     /// Bytes of a request body.
     pub max_body_bytes: usize,
+    /// What one address may ask.
+    pub limits: Limits,
     /// Limits of jobs.
     pub jobs: JobSettings,
     /// Settings of the scheduler.

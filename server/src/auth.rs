@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, header};
 
 use crate::api::ApiError;
 use crate::app::App;
+use crate::proxy::Caller;
 
 /// A client that has the key.
 #[derive(Debug, Clone, Copy)]
@@ -17,10 +18,14 @@ impl FromRequestParts<App> for ApiClient {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let given =
             bearer(&parts.headers).or_else(|| header_text(&parts.headers, "x-client-token"));
-        match given {
-            Some(key) if app.client_key.accepts(key) => Ok(Self(())),
-            Some(_) | None => Err(ApiError::UnauthorizedClient),
+        let key = given.ok_or(ApiError::UnauthorizedClient)?;
+        let attempts = app.limits.wrong_keys(Caller::noted(&parts.extensions));
+        attempts.check()?;
+        if app.client_key.accepts(key) {
+            return Ok(Self(()));
         }
+        attempts.failed();
+        Err(ApiError::UnauthorizedClient)
     }
 }
 

@@ -13,9 +13,11 @@ use std::time::Duration;
 
 use settings as s;
 use shared::job::FanOut;
-use shared::limits::MIN_FRAME_BYTES;
+use shared::limits::{MAX_SLOTS, MIN_FRAME_BYTES};
 use values::Reader;
 
+pub use crate::limits::RateLimit;
+pub use crate::proxy::ProxyTrust;
 pub use sources::{Command, SourceError, env_example, parse_args};
 pub use values::{Fault, Given};
 
@@ -30,8 +32,8 @@ pub struct Config {
     pub port: u16,
     /// In front of every path (`BASE_PATH`): empty, or with a leading and without a trailing slash.
     pub base_path: String,
-    /// One proxy's headers are believed (`TRUST_PROXY`).
-    pub trust_proxy: bool,
+    /// Whose headers are believed (`TRUST_PROXY`).
+    pub trust_proxy: ProxyTrust,
     /// Foreign origins that may open worker sockets, in lower case (`ALLOWED_ORIGINS`).
     pub allowed_origins: Vec<String>,
     /// `Strict-Transport-Security` (`HSTS`).
@@ -60,6 +62,14 @@ pub struct Config {
     pub max_body_bytes: usize,
     /// Bytes of a worker's frame, large enough for any result that is allowed.
     pub max_frame_bytes: usize,
+    /// Calls of one address (`API_RATE_LIMIT_*`).
+    pub api_rate: RateLimit,
+    /// Sockets of one address that have not yet said a valid hello (`WS_MAX_CONNECTIONS_PER_IP`).
+    pub max_greeting_per_address: usize,
+    /// Messages of one socket (`WS_MAX_MESSAGES_PER_WINDOW`, `WS_MESSAGE_WINDOW_MS`).
+    pub message_rate: RateLimit,
+    /// Events that are kept of a job.
+    pub events: EventSettings,
     /// Time between pings (`WS_HEARTBEAT_INTERVAL_MS`).
     pub ping_interval: Duration,
     /// Time for the answer (`WS_HEARTBEAT_TIMEOUT_MS`).
@@ -74,6 +84,15 @@ pub struct Config {
     pub log: LogSettings,
 }
 
+/// `JOB_EVENT_BUFFER_*`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventSettings {
+    /// How many, at least 100.
+    pub max_count: usize,
+    /// Their bytes, at least 1 MiB.
+    pub max_bytes: usize,
+}
+
 /// `CUSTOM_JOB_*`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JobSettings {
@@ -81,7 +100,7 @@ pub struct JobSettings {
     pub max_code_bytes: usize,
     /// Bytes of args, 1024..=1 MiB.
     pub max_args_bytes: usize,
-    /// Bytes of a result, 1024..=1 MiB.
+    /// Bytes of a result, at most 1 MiB; never too few for the smallest envelope.
     pub max_result_bytes: usize,
     /// Bytes of results that a `collect` job may keep (`JOB_MAX_COLLECT_BYTES`, 1 MiB..=1 TiB).
     pub max_collect_bytes: u64,
@@ -147,6 +166,8 @@ impl std::error::Error for ConfigError {}
 
 /// Bytes that frame and result envelope need beside the result's value.
 const FRAME_SLACK_BYTES: usize = 64 * 1024;
+/// The budget of a run's envelope is nine tenths of a result, and 4,096 bytes at least.
+const MIN_RESULT_BYTES: usize = (4096 * 10usize).div_ceil(9);
 /// Bytes that a submission needs beside code and args.
 const BODY_SLACK_BYTES: usize = 4 * 1024;
 /// JSON writes one byte as six at most (`\u0000`).
@@ -172,7 +193,9 @@ impl Config {
             base_path: read
                 .parsed(&s::BASE_PATH, normal_base_path)
                 .unwrap_or_default(),
-            trust_proxy: read.choice(&s::TRUST_PROXY) == "1",
+            trust_proxy: read
+                .parsed(&s::TRUST_PROXY, ProxyTrust::parse)
+                .unwrap_or(ProxyTrust::Nobody),
             allowed_origins: read
                 .parsed(&s::ALLOWED_ORIGINS, origin_list)
                 .unwrap_or_default(),
@@ -193,9 +216,22 @@ impl Config {
                 .max(jobs.max_result_bytes + FRAME_SLACK_BYTES)
                 .max(MIN_FRAME_BYTES),
             jobs,
+            api_rate: RateLimit {
+                max: read.int(&s::API_RATE_LIMIT_MAX),
+                window: Duration::from_millis(read.int(&s::API_RATE_LIMIT_WINDOW_MS)),
+            },
+            max_greeting_per_address: read.int_as(&s::WS_MAX_CONNECTIONS_PER_IP),
+            message_rate: RateLimit {
+                max: read.int(&s::WS_MAX_MESSAGES_PER_WINDOW),
+                window: Duration::from_millis(read.int(&s::WS_MESSAGE_WINDOW_MS)),
+            },
+            events: EventSettings {
+                max_count: read.int_as(&s::JOB_EVENT_BUFFER_SIZE),
+                max_bytes: read.int_as(&s::JOB_EVENT_BUFFER_MAX_BYTES),
+            },
             ping_interval: Duration::from_millis(read.int(&s::WS_HEARTBEAT_INTERVAL_MS)),
             ping_timeout: Duration::from_millis(read.int(&s::WS_HEARTBEAT_TIMEOUT_MS)),
-            max_slots: read.int_as(&s::WORKER_MAX_CONCURRENT_JOBS),
+            max_slots: most_slots(read.int(&s::WORKER_MAX_CONCURRENT_JOBS)),
             reclaim_ms: read.int(&s::RECLAIM_SEC) * 1000,
             shutdown_grace: Duration::from_secs(read.int(&s::SHUTDOWN_GRACE_SEC)),
             log: LogSettings {
@@ -208,6 +244,11 @@ impl Config {
             faults => Err(ConfigError(faults)),
         }
     }
+}
+
+/// What the protocol allows of what the operator would.
+fn most_slots(asked: u64) -> u16 {
+    u16::try_from(asked).map_or(MAX_SLOTS, |slots| slots.min(MAX_SLOTS))
 }
 
 fn job_settings(read: &mut Reader<'_>) -> JobSettings {
@@ -226,7 +267,9 @@ fn job_settings(read: &mut Reader<'_>) -> JobSettings {
     JobSettings {
         max_code_bytes: read.int_as(&s::CUSTOM_JOB_MAX_CODE_BYTES),
         max_args_bytes: read.int_as(&s::CUSTOM_JOB_MAX_ARGS_BYTES),
-        max_result_bytes: read.int_as(&s::CUSTOM_JOB_MAX_RESULT_BYTES),
+        max_result_bytes: read
+            .int_as::<usize>(&s::CUSTOM_JOB_MAX_RESULT_BYTES)
+            .max(MIN_RESULT_BYTES),
         max_collect_bytes: read.int(&s::JOB_MAX_COLLECT_BYTES),
         fan_out: FanOut {
             min_units: read.int(&s::SHARD_MIN_UNITS),

@@ -8,8 +8,10 @@ mod admission;
 mod connection;
 mod heartbeat;
 mod outbox;
+mod pace;
 mod presence;
 mod results;
+mod seats;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,11 +31,13 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::dispatch::Dispatch;
 use crate::invites::Invites;
-use crate::proxy::Authority;
+use crate::limits::RateLimit;
+use crate::proxy::{Authority, Caller};
 use crate::session_token::SessionTokens;
 use crate::signer::Signer;
 use crate::store::Store;
 use presence::Presence;
+use seats::Seats;
 
 pub(crate) use outbox::Outbox;
 
@@ -50,6 +54,7 @@ pub(crate) struct Gateway {
     /// Our own keys, to check tickets.
     keys: KeyRing,
     presence: Presence,
+    seats: Seats,
     next_connection: AtomicU64,
     tasks: TaskTracker,
 }
@@ -61,6 +66,10 @@ pub(crate) struct GatewaySettings {
     pub limits: WorkerLimits,
     /// Foreign origins that may connect, in lower case.
     pub allowed_origins: Vec<String>,
+    /// Sockets of one address that have not said a valid hello.
+    pub max_greeting_per_address: usize,
+    /// Messages of one socket.
+    pub message_rate: RateLimit,
     /// Time between pings.
     pub ping_interval: Duration,
     /// Time for the answer, and for a frame to be taken.
@@ -89,6 +98,7 @@ pub(crate) struct GatewayParts {
 impl Gateway {
     /// A gateway without sockets.
     pub(crate) fn new(settings: GatewaySettings, parts: GatewayParts) -> Self {
+        let seats = Seats::new(settings.max_greeting_per_address);
         Self {
             settings,
             clock: parts.clock,
@@ -99,6 +109,7 @@ impl Gateway {
             signer: parts.signer,
             keys: parts.keys,
             presence: Presence::default(),
+            seats,
             next_connection: AtomicU64::new(0),
             tasks: TaskTracker::new(),
         }
@@ -133,11 +144,12 @@ impl Gateway {
 /// `GET <BASE_PATH>/ws/worker`.
 pub(crate) async fn open(
     State(app): State<App>,
+    caller: Caller,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
     let gateway = Arc::clone(&app.gateway);
-    if !gateway.allows_origin(&headers, &Authority::of(&headers, app.trust_proxy)) {
+    if !gateway.allows_origin(&headers, &Authority::of(&headers, caller)) {
         return Err(ApiError::ForeignOrigin);
     }
     let upgrade = upgrade.map_err(|_| ApiError::NotAWorkerSocket)?;
@@ -151,8 +163,12 @@ pub(crate) async fn open(
     if upgrade.selected_protocol().is_none() {
         return Err(ApiError::NotAWorkerSocket);
     }
+    let seat = gateway
+        .seats
+        .enter(caller)
+        .ok_or(ApiError::TooManySockets)?;
     Ok(upgrade.on_upgrade(move |socket| {
         let tasks = gateway.tasks.clone();
-        tasks.track_future(connection::serve(gateway, socket))
+        tasks.track_future(connection::serve(gateway, socket, seat))
     }))
 }

@@ -7,7 +7,7 @@ use axum::response::Response;
 
 use crate::app::App;
 use crate::config::Hsts;
-use crate::proxy;
+use crate::proxy::{self, Caller};
 
 const ORIGIN_AGENT_CLUSTER: HeaderName = HeaderName::from_static("origin-agent-cluster");
 
@@ -38,8 +38,13 @@ const DATA_CSP: HeaderValue =
     HeaderValue::from_static("default-src 'none'; base-uri 'none'; frame-ancestors 'none'");
 
 /// Adds what an answer does not say itself.
-pub(crate) async fn secure(State(app): State<App>, request: Request, next: Next) -> Response {
-    let is_https = proxy::scheme(request.headers(), app.trust_proxy) == "https";
+pub(crate) async fn secure(
+    State(app): State<App>,
+    caller: Caller,
+    request: Request,
+    next: Next,
+) -> Response {
+    let is_https = proxy::scheme(request.headers(), caller) == "https";
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     for (name, value) in ALWAYS {

@@ -4,17 +4,20 @@
 //! What is run is decided by `scheduler`, what is agreed on stands in `shared`; here are sockets,
 //! files, clocks and random bytes.
 
+mod address;
 mod api;
 mod app;
 mod auth;
 mod clock;
 pub mod config;
 mod dispatch;
+mod edge;
 mod gateway;
 mod headers;
 mod introduction;
 mod invites;
 mod keys;
+mod limits;
 mod pages;
 mod proxy;
 mod random;
@@ -25,5 +28,6 @@ mod session_token;
 mod signer;
 mod store;
 
+pub use edge::raise_file_limit;
 pub use introduction::Introduction;
 pub use server::{Server, StartError, run};

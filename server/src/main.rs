@@ -56,6 +56,7 @@ fn print(text: &str) -> anyhow::Result<()> {
 #[tokio::main]
 async fn serve(config: Config) -> anyhow::Result<()> {
     start_logging(&config.log);
+    server::raise_file_limit();
     let secrets = ServerSecrets::complete(&config)?;
     let listener = listen(&config).await?;
     let server = Server::start(config, &secrets.secrets, listener).await?;

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use crate::api::ApiError;
 use crate::app::App;
-use crate::proxy::Authority;
+use crate::proxy::{Authority, Caller};
 
 /// Where a page expects the base path.
 const BASE_MARK: &str = "/__BASE__/";
@@ -40,23 +40,28 @@ pub(crate) enum Pages {
 }
 
 /// `/client`
-pub(crate) async fn client(State(app): State<App>, headers: HeaderMap) -> Response {
-    page(&app, &headers, "client.html").await
+pub(crate) async fn client(State(app): State<App>, caller: Caller, headers: HeaderMap) -> Response {
+    page(&app, caller, &headers, "client.html").await
 }
 
 /// `/worker`
-pub(crate) async fn worker(State(app): State<App>, headers: HeaderMap) -> Response {
-    page(&app, &headers, "worker.html").await
+pub(crate) async fn worker(State(app): State<App>, caller: Caller, headers: HeaderMap) -> Response {
+    page(&app, caller, &headers, "worker.html").await
 }
 
 /// `/sandbox`: the frame in which job code runs, of an opaque origin.
-pub(crate) async fn sandbox(State(app): State<App>, headers: HeaderMap) -> Response {
-    page(&app, &headers, "sandbox.html").await
+pub(crate) async fn sandbox(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> Response {
+    page(&app, caller, &headers, "sandbox.html").await
 }
 
 /// `/assets/<name>`
 pub(crate) async fn asset(
     State(app): State<App>,
+    caller: Caller,
     name: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -88,13 +93,13 @@ pub(crate) async fn asset(
     }
     if extension == "js" {
         // The worker's runtime is such a script, and takes its policy from its own answer.
-        let policy = csp::of_pages(&Authority::of(&headers, app.trust_proxy));
+        let policy = csp::of_pages(&Authority::of(&headers, caller));
         answer.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     Ok(response)
 }
 
-async fn page(app: &App, headers: &HeaderMap, name: &str) -> Response {
+async fn page(app: &App, caller: Caller, headers: &HeaderMap, name: &str) -> Response {
     let Some(bytes) = app.pages.file(name).await else {
         return (StatusCode::SERVICE_UNAVAILABLE, NOT_BUILT).into_response();
     };
@@ -102,7 +107,7 @@ async fn page(app: &App, headers: &HeaderMap, name: &str) -> Response {
     let policy = if name == "sandbox.html" {
         csp::of_sandbox(&html)
     } else {
-        csp::of_pages(&Authority::of(headers, app.trust_proxy))
+        csp::of_pages(&Authority::of(headers, caller))
     };
     let mut response = cacheable(headers, html.into_bytes().into());
     let answer = response.headers_mut();

@@ -10,7 +10,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::api::{self, contents, health, invites, jobs, workers};
 use crate::app::{self, App};
-use crate::{gateway, headers, pages};
+use crate::{gateway, headers, limits, pages};
 
 /// Every route, with the layers around it. Paths must be normalised before ([`app::normalise`]).
 pub(crate) fn router(app: App) -> Router {
@@ -28,6 +28,8 @@ pub(crate) fn router(app: App) -> Router {
         .route(&secret("/j"), get(invites::follow_code))
         .route(&secret("/p"), get(invites::follow_phrase))
         .route(&at("/health"), get(health::health))
+        .route(&at("/healthz"), get(health::health))
+        .route(&at("/readyz"), get(health::ready))
         .route(&at("/api/public-config"), get(health::public_config))
         .route(&at("/api/auth/check"), get(health::auth_check))
         .route(&at("/api/invites/worker"), post(invites::create))
@@ -52,11 +54,14 @@ pub(crate) fn router(app: App) -> Router {
             .route("/", get(move || async move { found(&root) }))
             .route(&base, get(move || async move { found(&client) }))
             .route("/health", get(health::health))
+            .route("/healthz", get(health::health))
+            .route("/readyz", get(health::ready))
     };
     routes
         .fallback(api::not_found)
         .method_not_allowed_fallback(api::method_not_allowed)
         .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(app.clone(), limits::hold))
         .layer(CatchPanicLayer::custom(api::panicked))
         .layer(middleware::from_fn(api::choose_media_type))
         .layer(from_fn_with_state(app.clone(), headers::secure))

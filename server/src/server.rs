@@ -4,9 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::ServiceExt;
-use axum::extract::Request;
-use axum::serve::ListenerExt;
 use scheduler::SchedulerConfig;
 use shared::envelope::KeyRing;
 use shared::mnemonic::ClientKey;
@@ -15,17 +12,17 @@ use shared::wire::WorkerLimits;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tower::Layer;
-use tower::util::MapRequestLayer;
 
-use crate::app::{self, App, AppParts, PublicKey};
+use crate::app::{App, AppParts, PublicKey};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::dispatch::Dispatch;
+use crate::edge;
 use crate::gateway::{Gateway, GatewayParts, GatewaySettings};
 use crate::introduction;
 use crate::invites::{InviteRules, Invites};
 use crate::keys::{SigningKey, SigningKeyError};
+use crate::limits::Limits;
 use crate::pages::Pages;
 use crate::router::router;
 use crate::session_token::SessionTokens;
@@ -61,6 +58,7 @@ pub struct Server {
     app: App,
     listener: TcpListener,
     address: SocketAddr,
+    rules: edge::Rules,
     dispatch_task: JoinHandle<()>,
     shutdown_grace: Duration,
 }
@@ -119,8 +117,9 @@ impl Server {
         };
         let gateway = Gateway::new(gateway_settings(&config), parts);
         let shutdown_grace = config.shutdown_grace;
+        let rules = edge::Rules::new(config.trust_proxy, config.base_path.clone());
         let app = App::new(AppParts {
-            trust_proxy: config.trust_proxy,
+            limits: Limits::new(&config.base_path.to_ascii_lowercase(), config.api_rate),
             hsts: config.hsts,
             max_body_bytes: config.max_body_bytes,
             jobs: config.jobs,
@@ -146,6 +145,7 @@ impl Server {
             app,
             listener,
             address,
+            rules,
             dispatch_task,
             shutdown_grace,
         })
@@ -188,25 +188,28 @@ impl Server {
         let Self {
             app,
             listener,
+            rules,
             mut dispatch_task,
             shutdown_grace,
             ..
         } = self;
         let store = Arc::clone(&app.store);
-        let served = serve(app.clone(), listener, stop.clone());
-        tokio::pin!(served);
+        let mut served = tokio::spawn(edge::serve(
+            listener,
+            router(app.clone()),
+            rules,
+            stop.clone(),
+        ));
         tokio::select! {
             biased;
             () = stop.cancelled() => {}
-            served = &mut served => {
-                served?;
-                anyhow::bail!("the listener has ended");
-            }
+            _ = &mut served => anyhow::bail!("the accept loop has ended; see the log"),
             _ = &mut dispatch_task => anyhow::bail!("the dispatching task has ended; see the log"),
         }
         tracing::info!("stopping");
         app.dispatch.dismiss_all().await;
-        let _ = tokio::time::timeout(shutdown_grace, served).await;
+        let _ = tokio::time::timeout(shutdown_grace, &mut served).await;
+        served.abort();
         let _ = tokio::time::timeout(SOCKETS_GRACE, app.gateway.closed()).await;
         drop(app);
         let _ = tokio::time::timeout(SOCKETS_GRACE, dispatch_task).await;
@@ -229,21 +232,6 @@ pub async fn run(
     server.run(stop).await
 }
 
-async fn serve(app: App, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
-    let base_path = app.base_path.clone();
-    let normalise =
-        MapRequestLayer::new(move |request: Request| app::normalise(request, &base_path));
-    let service = normalise.layer(router(app));
-    let listener = listener.tap_io(|socket| {
-        if let Err(error) = socket.set_nodelay(true) {
-            tracing::debug!(%error, "a socket keeps its delay");
-        }
-    });
-    axum::serve(listener, ServiceExt::<Request>::into_make_service(service))
-        .with_graceful_shutdown(async move { stop.cancelled().await })
-        .await
-}
-
 const fn invite_rules(config: &Config) -> InviteRules {
     InviteRules {
         require_latest: config.invite_require_latest,
@@ -262,6 +250,8 @@ fn gateway_settings(config: &Config) -> GatewaySettings {
             max_slots: config.max_slots,
         },
         allowed_origins: config.allowed_origins.clone(),
+        max_greeting_per_address: config.max_greeting_per_address,
+        message_rate: config.message_rate,
         ping_interval: config.ping_interval,
         ping_timeout: config.ping_timeout,
     }

@@ -7,6 +7,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
 use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
 
 use super::ApiError;
 use crate::app::App;
@@ -16,6 +17,11 @@ use crate::app::App;
 const MAX_DROPPED_BYTES: usize = 8 * 1024 * 1024;
 /// And for this long.
 const MAX_DROPPING: Duration = Duration::from_secs(5);
+
+/// Time for the next piece of a body.
+const PIECE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for all of it.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A body as JSON: an object or an array. One of another content type than `application/json`
 /// counts as an empty object, and so does an empty one.
@@ -56,7 +62,13 @@ async fn read(request: Request, max: usize) -> Result<Vec<u8>, ApiError> {
         return Err(ApiError::BodyTooLarge { max });
     }
     let mut bytes = Vec::new();
-    while let Some(chunk) = chunks.next().await {
+    let deadline = Instant::now() + BODY_TIMEOUT;
+    loop {
+        let piece_deadline = deadline.min(Instant::now() + PIECE_TIMEOUT);
+        let next = timeout_at(piece_deadline, chunks.next()).await;
+        let Some(chunk) = next.map_err(|_| ApiError::BodyTooSlow)? else {
+            return Ok(bytes);
+        };
         let chunk = chunk.map_err(|_| ApiError::BadRequest("Body ended early.".into()))?;
         if bytes.len() + chunk.len() > max {
             drop_rest(chunks).await;
@@ -64,7 +76,6 @@ async fn read(request: Request, max: usize) -> Result<Vec<u8>, ApiError> {
         }
         bytes.extend_from_slice(&chunk);
     }
-    Ok(bytes)
 }
 
 async fn drop_rest(mut chunks: BodyDataStream) {

@@ -1,18 +1,32 @@
 //! Small answers: is it there, what are its limits, is my key good.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use shared::api::{AuthCheck, CustomJobLimits, Health, IsoTime, PublicConfig};
 
+use super::ApiError;
 use crate::app::App;
 use crate::auth::ApiClient;
+use crate::store::StoreError;
 
-/// `GET /health`
+/// Time in which a store answers that can be worked with.
+const STORE_PATIENCE: Duration = Duration::from_secs(3);
+
+/// `GET /health`, `GET /healthz`: whether the process answers.
 pub(crate) async fn health(State(app): State<App>) -> Json<Health> {
     Json(Health {
         ok: true,
         now: IsoTime(app.clock.wall()),
     })
+}
+
+/// `GET /readyz`: whether work is taken, which needs a store that answers.
+pub(crate) async fn ready(State(app): State<App>) -> Result<Json<Health>, ApiError> {
+    let read = tokio::time::timeout(STORE_PATIENCE, app.store.newest_invite()).await;
+    read.map_err(|_| ApiError::Store(StoreError::Locked))??;
+    Ok(health(State(app)).await)
 }
 
 /// `GET /api/public-config`

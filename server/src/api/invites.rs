@@ -14,7 +14,7 @@ use super::body::JsonBody;
 use crate::app::App;
 use crate::auth::ApiClient;
 use crate::invites::{Destination, Issued, WORKER_PAGE, links};
-use crate::proxy::{Authority, scheme};
+use crate::proxy::{Authority, Caller, scheme};
 use crate::store::InviteLink;
 
 /// Seconds that an invite holds at least and at most.
@@ -28,6 +28,7 @@ const MAX_LABEL_CHARS: usize = 64;
 pub(crate) async fn create(
     State(app): State<App>,
     _: ApiClient,
+    caller: Caller,
     headers: HeaderMap,
     JsonBody(body): JsonBody,
 ) -> Result<(StatusCode, Json<InviteCreated>), ApiError> {
@@ -39,8 +40,8 @@ pub(crate) async fn create(
         .await?;
     let base = format!(
         "{}://{}{}",
-        scheme(&headers, app.trust_proxy),
-        Authority::of(&headers, app.trust_proxy).as_str(),
+        scheme(&headers, caller),
+        Authority::of(&headers, caller).as_str(),
         app.base_path,
     );
     Ok((StatusCode::CREATED, Json(answer(&base, issued, ttl_sec))))
@@ -70,25 +71,29 @@ fn answer(base: &str, issued: Issued, ttl_sec: u64) -> InviteCreated {
 /// `GET /j/:code`
 pub(crate) async fn follow_code(
     State(app): State<App>,
+    caller: Caller,
     code: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ApiError> {
     let link = code.ok().and_then(|Path(code)| links::typed_code(&code));
-    follow(&app, link).await
+    follow(&app, caller, link).await
 }
 
 /// `GET /p/:phraseSlug`
 pub(crate) async fn follow_phrase(
     State(app): State<App>,
+    caller: Caller,
     phrase: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ApiError> {
     let link = phrase
         .ok()
         .and_then(|Path(text)| links::typed_phrase(&text));
-    follow(&app, link).await
+    follow(&app, caller, link).await
 }
 
 /// `link` is `None` for what cannot be one.
-async fn follow(app: &App, link: Option<InviteLink>) -> Result<Response, ApiError> {
+async fn follow(app: &App, caller: Caller, link: Option<InviteLink>) -> Result<Response, ApiError> {
+    let attempts = app.limits.dead_links(caller);
+    attempts.check()?;
     let destination = match link {
         Some(link) => app.invites.follow(link, app.clock.wall()).await?,
         None => Destination::Unknown,
@@ -100,7 +105,10 @@ async fn follow(app: &App, link: Option<InviteLink>) -> Result<Response, ApiErro
             (StatusCode::FOUND, no_store, [(header::LOCATION, location)]).into_response()
         }
         Destination::Expired => (StatusCode::GONE, no_store, EXPIRED).into_response(),
-        Destination::Unknown => (StatusCode::NOT_FOUND, no_store, UNKNOWN).into_response(),
+        Destination::Unknown => {
+            attempts.failed();
+            (StatusCode::NOT_FOUND, no_store, UNKNOWN).into_response()
+        }
     })
 }
 

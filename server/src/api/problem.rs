@@ -3,6 +3,8 @@
 //! Clients print `error`; the members of a problem document (RFC 9457) stand beside it. Where the
 //! contract fixes a text it is word for word here or in the error that is shown.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -12,6 +14,7 @@ use shared::api::Problem;
 use shared::job::JobRequestError;
 
 use crate::dispatch::Overloaded;
+use crate::limits::whole_seconds;
 use crate::store::StoreError;
 
 /// Every refusal of the API.
@@ -46,6 +49,15 @@ pub(crate) enum ApiError {
         /// Bytes allowed.
         max: usize,
     },
+    /// The body does not come in time.
+    BodyTooSlow,
+    /// The caller asks too often.
+    TooManyRequests {
+        /// When to come again.
+        retry_after: Duration,
+    },
+    /// The caller has too many sockets that have not said hello.
+    TooManySockets,
     /// Too much waits already.
     Overloaded(Overloaded),
     /// The store cannot be written or read.
@@ -142,6 +154,24 @@ impl ApiError {
                 "Body too large",
                 format!("Body exceeds max size ({max} bytes)."),
             ),
+            Self::BodyTooSlow => (
+                StatusCode::REQUEST_TIMEOUT,
+                "urn:cluster:problem:body-too-slow",
+                "Body too slow",
+                "Body came too slowly.".into(),
+            ),
+            Self::TooManyRequests { .. } => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "urn:cluster:problem:too-many-requests",
+                "Too many requests",
+                "Too many requests. Slow down.".into(),
+            ),
+            Self::TooManySockets => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "urn:cluster:problem:too-many-sockets",
+                "Too many sockets",
+                "Too many active connections from this IP.".into(),
+            ),
             Self::Overloaded(why) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "urn:cluster:problem:overloaded",
@@ -173,10 +203,19 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
+        let pause = if let Self::TooManyRequests { retry_after } = &self {
+            Some(*retry_after)
+        } else {
+            None
+        };
         let problem = self.problem();
         let status = StatusCode::from_u16(problem.status).expect("it was made of a status");
         let mut response = (status, Json(problem)).into_response();
         response.extensions_mut().insert(IsProblem);
+        if let Some(pause) = pause {
+            let seconds = whole_seconds(pause).into();
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
         response
     }
 }

@@ -76,6 +76,7 @@ macro_rules! settings {
 }
 
 const MIB: u64 = 1024 * 1024;
+const DAY_MS: u64 = 24 * 3600 * 1000;
 
 settings! {
     /// `production` makes the four secrets mandatory; otherwise missing ones are made and kept in DATA_DIR.
@@ -86,8 +87,8 @@ settings! {
     PORT = "8080", Kind::Int(0, 65_535);
     /// Put in front of every path, such as /cluster.
     BASE_PATH = "", Kind::Text("a path of letters, digits and . _ ~ - between single slashes");
-    /// 1 believes one proxy's X-Forwarded-For, -Proto and -Host.
-    TRUST_PROXY = "0", Kind::Choice(&["0", "1"]);
+    /// Whose X-Forwarded-For, -Proto and -Host are believed: 1 those of the one proxy through which all requests come, a list those of the proxies in these networks.
+    TRUST_PROXY = "0", Kind::Text("0, 1, or a list of addresses and networks such as 10.0.0.0/8");
     /// Origins beside our own whose pages may open the worker socket, separated by commas.
     ALLOWED_ORIGINS = "", Kind::Text("a list of origins such as https://pages.example");
     /// Strict-Transport-Security: auto sends it on https, off never, anything else is its value.
@@ -140,15 +141,29 @@ settings! {
     /// Bytes of results that a job with the reducer collect may keep.
     JOB_MAX_COLLECT_BYTES = "1gb", Kind::Size(MIB, MIB * MIB);
     /// Bytes of a request body; raised where code and args need more.
-    REQUEST_BODY_LIMIT = "128kb", Kind::Size(1024, 64 * MIB);
+    REQUEST_BODY_LIMIT = "128kb", Kind::Size(1, 1024 * MIB);
+    /// Time after which an address may call the API anew, in milliseconds.
+    API_RATE_LIMIT_WINDOW_MS = "60000", Kind::Int(1000, DAY_MS);
+    /// Calls of the API that one address may make in that time; loopback is exempt.
+    API_RATE_LIMIT_MAX = "1200", Kind::Int(1, MAX_SAFE_INTEGER);
     /// Bytes of one frame of the worker socket; raised where a result or the protocol needs more.
-    WS_MAX_PAYLOAD = "262144", Kind::Int(16_384, 64 * MIB);
+    WS_MAX_PAYLOAD = "262144", Kind::Int(1, 1024 * MIB);
+    /// Sockets of one address that have not yet said a valid hello.
+    WS_MAX_CONNECTIONS_PER_IP = "20", Kind::Int(1, MAX_SAFE_INTEGER);
+    /// Messages that one socket may send in WS_MESSAGE_WINDOW_MS.
+    WS_MAX_MESSAGES_PER_WINDOW = "9007199254740991", Kind::Int(1, MAX_SAFE_INTEGER);
+    /// Time over which the messages of a socket are counted, in milliseconds.
+    WS_MESSAGE_WINDOW_MS = "10000", Kind::Int(1, DAY_MS);
     /// Time between two pings of a worker, in milliseconds.
-    WS_HEARTBEAT_INTERVAL_MS = "25000", Kind::Int(5000, 3_600_000);
+    WS_HEARTBEAT_INTERVAL_MS = "25000", Kind::Int(5000, DAY_MS);
     /// Time in which a worker must answer a ping or take a frame, in milliseconds.
-    WS_HEARTBEAT_TIMEOUT_MS = "12000", Kind::Int(2000, 3_600_000);
-    /// Slots that one worker may offer.
-    WORKER_MAX_CONCURRENT_JOBS = "8", Kind::Int(1, 256);
+    WS_HEARTBEAT_TIMEOUT_MS = "12000", Kind::Int(2000, DAY_MS);
+    /// Slots that one worker may offer; more than 256 mean 256.
+    WORKER_MAX_CONCURRENT_JOBS = "8", Kind::Int(1, MAX_SAFE_INTEGER);
+    /// Events of a job that are kept.
+    JOB_EVENT_BUFFER_SIZE = "4000", Kind::Int(100, MAX_SAFE_INTEGER);
+    /// Bytes of a job's events that are kept.
+    JOB_EVENT_BUFFER_MAX_BYTES = "33554432", Kind::Int(MIB, MAX_SAFE_INTEGER);
 
     /// After a start, time for workers to bring back what they run before it is handed out again, in seconds.
     RECLAIM_SEC = "15", Kind::Int(0, 300);

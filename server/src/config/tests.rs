@@ -157,6 +157,39 @@ fn caps_agree_with_the_limits_of_jobs() {
 }
 
 #[test]
+fn results_are_never_too_small_for_the_smallest_envelope() {
+    let effective = |bytes| config(&[("CUSTOM_JOB_MAX_RESULT_BYTES", bytes)]);
+    assert_eq!(effective("1024").jobs.max_result_bytes, 4552);
+    assert!(4552 * 9 / 10 >= 4096 && 4551 * 9 / 10 < 4096);
+    assert_eq!(effective("4553").jobs.max_result_bytes, 4553);
+}
+
+#[test]
+fn slots_are_those_that_the_protocol_allows() {
+    let slots = |number| config(&[("WORKER_MAX_CONCURRENT_JOBS", number)]).max_slots;
+    assert_eq!((slots("8"), slots("256")), (8, 256));
+    assert_eq!((slots("257"), slots("65537")), (256, 256));
+}
+
+#[test]
+fn proxies_are_none_one_or_those_of_a_list() {
+    let trust = |text| config(&[("TRUST_PROXY", text)]).trust_proxy;
+    assert_eq!(trust("0"), ProxyTrust::Nobody);
+    assert_eq!(trust("1"), ProxyTrust::OneHop);
+    let ProxyTrust::Networks(networks) = trust("10.0.0.0/8, ::1") else {
+        panic!("a list");
+    };
+    assert_eq!(networks.len(), 2);
+    for wrong in ["true", "2", "10.0.0.0/40", "proxy.example"] {
+        let expected = format!(
+            "TRUST_PROXY is {wrong:?}, must be 0, 1, or a list of addresses and networks such as \
+             10.0.0.0/8"
+        );
+        assert_eq!(faults(&[("TRUST_PROXY", wrong)]), [expected]);
+    }
+}
+
+#[test]
 fn default_timeout_is_clamped_unless_zero() {
     let timeout = |default| {
         config(&[

@@ -25,7 +25,9 @@ use super::Gateway;
 use super::admission::Admitted;
 use super::heartbeat::{Beat, Heartbeat};
 use super::outbox::{Outbox, Outgoing, outbox};
+use super::pace::Pace;
 use super::results::make_harmless;
+use super::seats::{Greeting, Joined};
 use crate::dispatch::{Join, Report};
 use crate::random;
 
@@ -48,11 +50,12 @@ enum End {
 const VIOLATION: End = End::Bye(ByeReason::ProtocolViolation);
 
 /// Serves one socket to its end.
-pub(super) async fn serve(gateway: Arc<Gateway>, socket: WebSocket) {
+pub(super) async fn serve(gateway: Arc<Gateway>, socket: WebSocket, seat: Greeting) {
     let number = gateway.number();
     let (outbox, outgoing) = outbox();
     let settings = &gateway.settings;
     let heartbeat = Heartbeat::new(settings.ping_interval, settings.ping_timeout);
+    let pace = Pace::new(settings.message_rate);
     let mut connection = Connection {
         gateway,
         socket,
@@ -60,9 +63,10 @@ pub(super) async fn serve(gateway: Arc<Gateway>, socket: WebSocket) {
         outbox,
         outgoing,
         heartbeat,
+        pace,
     };
-    let end = match connection.greet().await {
-        Ok(joined) => {
+    let end = match connection.greet(seat).await {
+        Ok((joined, _seat)) => {
             let end = connection.attend(&joined).await;
             let dispatch = &connection.gateway.dispatch;
             dispatch.closed(joined.session, number).await;
@@ -83,11 +87,12 @@ struct Connection {
     outbox: Outbox,
     outgoing: Outgoing,
     heartbeat: Heartbeat,
+    pace: Pace,
 }
 
 impl Connection {
-    /// Waits for hello and lets the worker in.
-    async fn greet(&mut self) -> Result<Admitted, End> {
+    /// Waits for hello and lets the worker in. Its first seat is free for another then.
+    async fn greet(&mut self, seat: Greeting) -> Result<(Admitted, Joined), End> {
         let first = timeout(HELLO_TIMEOUT, self.first_message()).await;
         let hello = match first.map_err(|_| VIOLATION)?? {
             ToServer::Hello(hello) => hello,
@@ -102,8 +107,10 @@ impl Connection {
         check_hello(&hello)?;
         let admitted = self.gateway.admit(&hello, self.number).await;
         let admitted = admitted.map_err(End::Bye)?;
+        let joined = self.gateway.seats.join(&seat);
+        let joined = joined.ok_or(End::Bye(ByeReason::Full))?;
         self.join(*hello, &admitted).await;
-        Ok(admitted)
+        Ok((admitted, joined))
     }
 
     async fn first_message(&mut self) -> Result<ToServer, End> {
@@ -280,6 +287,9 @@ impl Connection {
         message: Option<Result<Message, axum::Error>>,
     ) -> Result<Option<ToServer>, End> {
         self.heartbeat.hear();
+        if !self.pace.allows(Instant::now()) {
+            return Err(End::Bye(ByeReason::Full));
+        }
         match message {
             Some(Ok(Message::Binary(frame))) => {
                 let most = self.gateway.settings.limits.max_frame_bytes as usize;

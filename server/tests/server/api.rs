@@ -237,8 +237,15 @@ async fn what_is_not_there_is_told_in_json() {
         let answer = client.get(&format!("/api/jobs/{id}")).await;
         assert_eq!(answer.error(404), "Job not found.");
     }
-    let answer = client.send("DELETE", "/api/workers", &[], Vec::new()).await;
-    assert_eq!(answer.error(405), "Method not allowed.");
+    for (method, path, allowed) in [
+        ("DELETE", "/api/workers", "GET,HEAD"),
+        ("POST", "/health", "GET,HEAD"),
+        ("OPTIONS", "/api/jobs/run-js", "POST"),
+    ] {
+        let answer = client.send(method, path, &[], Vec::new()).await;
+        assert_eq!(answer.error(405), "Method not allowed.");
+        assert_eq!(answer.header("allow"), Some(allowed), "{method} {path}");
+    }
     assert_eq!(
         client
             .send("HEAD", "/api/workers", &[], Vec::new())

@@ -186,14 +186,14 @@ async fn results_for_attempts_of_others_are_refused() {
 
 #[tokio::test]
 async fn a_result_that_is_no_json_or_too_large_becomes_an_error_of_its_job() {
-    let server = TestServer::with(&[("CUSTOM_JOB_MAX_RESULT_BYTES", "1024")]).await;
+    let server = TestServer::with(&[("CUSTOM_JOB_MAX_RESULT_BYTES", "4600")]).await;
     let mut worker = server.worker().await;
     let deep = "[".repeat(100_000);
     let large = format!("\"{}\"", "x".repeat(5000));
     for (value, message) in [
         ("{\"hits\":", "the return value is not a JSON text"),
-        (&large, "the result is larger than 1024 bytes"),
-        (&deep, "the result is larger than 1024 bytes"),
+        (&large, "the result is larger than 4600 bytes"),
+        (&deep, "the result is larger than 4600 bytes"),
         (
             &deep[..1000],
             "the return value is nested deeper than 128 levels",

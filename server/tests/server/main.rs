@@ -6,6 +6,7 @@ mod api;
 mod control;
 mod hostile;
 mod jobs;
+mod limits;
 mod program;
 mod restart;
 mod sessions;

@@ -5,7 +5,7 @@ mod process;
 pub(crate) mod server;
 mod worker;
 
-pub(crate) use http::Client;
+pub(crate) use http::{Answer, Client};
 pub(crate) use process::{Process, run_to_end, shown_on_terminal};
 pub(crate) use server::TestServer;
 pub(crate) use worker::{Assigned, Offer, Worker, held, open, returned, value};
