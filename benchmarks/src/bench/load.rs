@@ -70,7 +70,10 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
         .clone()
         .map_or_else(|| program("cluster-server"), Ok)?;
     let mut cluster = Cluster::start(
-        ServerSetup::new(server, data_dir, KEY)?.start()?,
+        // All workers say hello at the same moment, from one address.
+        ServerSetup::new(server, data_dir, KEY)?
+            .env("WS_MAX_CONNECTIONS_PER_IP", args.workers.to_string())
+            .start()?,
         args.workers,
     )
     .await?;
