@@ -112,6 +112,7 @@ fn answer(effect: Effect) -> Option<Event> {
         Effect::Welcome { .. }
         | Effect::Dispose { .. }
         | Effect::Revoke { .. }
+        | Effect::Contributed { .. }
         | Effect::JobChanged { .. }
         | Effect::JobEnded { .. }
         | Effect::SessionEnded { .. } => None,

@@ -150,10 +150,23 @@ pub enum Effect {
         session: SessionId,
         ranges: Vec<AttemptRange>,
     },
+    /// Who did what of a job: of every stored result once, and of failures that will be tried again.
+    /// A commit whose answer never came, because the process died before, is told to nobody.
+    Contributed {
+        job: JobId,
+        contributions: Vec<Contribution>,
+    },
     /// What `Scheduler::job` says of it has changed (after a commit, or by a hand-out).
     JobChanged { job: JobId },
     /// The job's end is stored; the scheduler has forgotten the job.
-    JobEnded { job: JobId },
+    JobEnded {
+        job: JobId,
+        /// Shards completed.
+        completed: u64,
+        /// Those of them that failed.
+        failed: u64,
+        ending: Ending,
+    },
     /// The session is over: grace ran out, it left, or the worker began another.
     SessionEnded { session: SessionId },
 }
@@ -198,6 +211,78 @@ pub enum JobEnd {
     Failed(String),
     /// Its owner ended it.
     Cancelled,
+}
+
+/// What one worker did for a job. A shard counts for the worker whose result was folded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contribution {
+    pub worker: WorkerId,
+    /// Shards completed, whatever their envelope says.
+    pub completed: u64,
+    /// Attempts that did not return, whether or not another followed.
+    pub failed: u64,
+    /// Units of the completed shards; 0 for single runs and `add`.
+    pub units: u64,
+    /// Run time of the completed shards, as the worker says, in microseconds.
+    pub run_us: u64,
+}
+
+impl Contribution {
+    pub(crate) const fn none(worker: WorkerId) -> Self {
+        Self {
+            worker,
+            completed: 0,
+            failed: 0,
+            units: 0,
+            run_us: 0,
+        }
+    }
+}
+
+/// How a job ended, in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// With a result.
+    Done,
+    /// Without.
+    Failed,
+    /// By its owner.
+    Cancelled,
+}
+
+impl From<&JobEnd> for Ending {
+    fn from(end: &JobEnd) -> Self {
+        match end {
+            JobEnd::Single(_) | JobEnd::Reduced => Self::Done,
+            JobEnd::Failed(_) => Self::Failed,
+            JobEnd::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+/// How far a job is that has not ended: only what is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JobProgress {
+    pub total: u64,
+    pub completed: u64,
+    pub failed: u64,
+    /// Shards that are with a worker.
+    pub in_flight: u64,
+    /// Shards that are with nobody and have no result.
+    pub waiting: u64,
+    /// No shard is handed out until its owner wants it.
+    pub is_paused: bool,
+    /// The job runs, or ran, at least one shard.
+    pub started: bool,
+}
+
+/// An attempt that is with a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeldShard {
+    pub job: JobId,
+    pub shard: ShardIndex,
+    /// Number of the shard's last attempt, from 1.
+    pub attempt: u32,
 }
 
 /// What clients may know of a job: only what is committed.

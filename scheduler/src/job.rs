@@ -13,9 +13,11 @@ use shared::reduce::{Reducer, ReducerState};
 use shared::time::Millis;
 use shared::wire::{self, AttemptRange, Disposition, ResultStatus, ShardResult};
 
-use crate::event::{Command, Delta, JobEnd, JobKind, JobOutline, JobView};
+use crate::event::{
+    Command, Contribution, Delta, JobEnd, JobKind, JobOutline, JobProgress, JobView,
+};
 use crate::leaf::Slot;
-use crate::ledger::{Ledger, Pending, Uncommitted, Verdict};
+use crate::ledger::{Consequences, Ledger, Pending, Uncommitted, Verdict};
 use crate::outbox::continues;
 use crate::speed::Speed;
 use crate::supply::{Holder, Supply};
@@ -53,7 +55,19 @@ struct Batch {
     pointless: Vec<Holder>,
     /// Paused or resumed.
     is_switched: bool,
+    contributions: Vec<Contribution>,
     end: Option<JobEnd>,
+}
+
+/// What becomes of a batch.
+#[derive(Debug, Default)]
+pub(crate) struct Closed {
+    /// To be stored.
+    pub(crate) delta: Option<Delta>,
+    /// Dispositions that wait for nothing.
+    pub(crate) verdicts: Vec<Verdict>,
+    /// Those that rest on nothing durable.
+    pub(crate) contributions: Vec<Contribution>,
 }
 
 #[derive(Debug)]
@@ -139,6 +153,18 @@ impl Job {
         }
     }
 
+    pub(crate) fn progress(&self) -> JobProgress {
+        JobProgress {
+            total: self.plan.total_shards(),
+            completed: self.shown.completed,
+            failed: self.shown.failed,
+            in_flight: self.supply.in_flight(),
+            waiting: self.supply.remaining(),
+            is_paused: self.shown.is_paused,
+            started: self.was_started,
+        }
+    }
+
     pub(crate) const fn is_ending(&self) -> bool {
         self.is_ending
     }
@@ -194,12 +220,14 @@ impl Job {
         }
         let by = Holder { session, attempt };
         if self.shall_retry(slot, attempt, &result) {
-            self.supply.fail(slot.shard, by, worker, now);
+            if self.supply.fail(slot.shard, by, worker, now) {
+                self.contribution(worker).failed += 1;
+            }
             return Answer::AtOnce(Disposition::Stale);
         }
         let pointless = self.supply.complete(slot.shard, by);
         self.batch.pointless.extend(pointless);
-        self.fold(slot.shard, result);
+        self.fold(worker, slot.shard, result);
         self.answer(session, attempt, Disposition::Durable)
     }
 
@@ -259,15 +287,15 @@ impl Job {
         is_sharded && has_failed && failures + 1 < MAX_SHARD_ATTEMPTS
     }
 
-    fn fold(&mut self, shard: u64, result: ShardResult) {
+    fn fold(&mut self, worker: &WorkerId, shard: u64, result: ShardResult) {
         let Some(reducer) = &self.reducer else {
-            self.complete(shard, result.status);
+            self.complete(worker, shard, &result);
             return self.end(JobEnd::Single(result));
         };
         match reducer.fold(&mut self.reducer_state, &result) {
             Ok(()) => {
                 let keeps_rows = reducer.keeps_rows();
-                self.complete(shard, result.status);
+                self.complete(worker, shard, &result);
                 if keeps_rows {
                     self.batch.rows.push((ShardIndex(shard), result));
                 }
@@ -276,17 +304,41 @@ impl Job {
                 }
             }
             Err(error) => {
+                self.contribution(worker).failed += 1;
                 let cause = why_it_failed(shard, &result);
                 self.end(JobEnd::Failed(format!("reducer_error:{error}{cause}")));
             }
         }
     }
 
-    fn complete(&mut self, shard: u64, status: ResultStatus) {
+    /// What a worker does in this batch. Results come worker by worker.
+    fn contribution(&mut self, worker: &WorkerId) -> &mut Contribution {
+        let all = &mut self.batch.contributions;
+        if all.last().is_none_or(|last| last.worker != *worker) {
+            all.push(Contribution::none(worker.clone()));
+        }
+        all.last_mut().expect("there is one after the push")
+    }
+
+    fn complete(&mut self, worker: &WorkerId, shard: u64, result: &ShardResult) {
+        let failed = u64::from(result.status != ResultStatus::Returned);
         self.batch.completed.push(shard);
         self.completed_count += 1;
-        if status != ResultStatus::Returned {
-            self.failed_shards += 1;
+        self.failed_shards += failed;
+        let units = self.units_of(shard);
+        let own = self.contribution(worker);
+        own.completed += 1;
+        own.failed += failed;
+        own.units += units;
+        own.run_us = own.run_us.saturating_add(result.duration_us);
+    }
+
+    fn units_of(&self, shard: u64) -> u64 {
+        match self.plan {
+            Plan::Single => 0,
+            Plan::Sharded(sharding) => sharding
+                .units_of(ShardIndex(shard))
+                .map_or(0, |units| units.units),
         }
     }
 
@@ -295,19 +347,22 @@ impl Job {
         self.is_ending = true;
     }
 
-    /// Turns what has changed since the last call into a delta, which is to be persisted, and gives
-    /// it back; and verdicts that wait for nothing.
+    /// Turns what has changed since the last call into a delta.
     pub(crate) fn close_batch(
         &mut self,
         block: u64,
         uncommitted: &mut Uncommitted,
         now: Millis,
-    ) -> (Option<Delta>, Vec<Verdict>) {
+    ) -> Closed {
         let is_raised = self.raise_reserve(block);
         let batch = std::mem::take(&mut self.batch);
         let is_changed = batch.is_switched || batch.end.is_some() || is_raised;
         if batch.completed.is_empty() && !is_changed {
-            return (None, self.ledger.defer(batch.verdicts));
+            return Closed {
+                delta: None,
+                verdicts: self.ledger.defer(batch.verdicts),
+                contributions: batch.contributions,
+            };
         }
         let completed = to_ranges(batch.completed);
         for range in completed.ranges() {
@@ -326,10 +381,18 @@ impl Job {
             end: batch.end,
         };
         let bytes = estimate_bytes(&delta, &batch.verdicts);
+        let consequences = Consequences {
+            verdicts: batch.verdicts,
+            pointless: batch.pointless,
+            contributions: batch.contributions,
+        };
         let to_persist = uncommitted.follow(self.id, &mut self.ledger, |ledger| {
-            ledger.append(delta, batch.verdicts, batch.pointless, bytes, now)
+            ledger.append(delta, consequences, bytes, now)
         });
-        (to_persist, Vec::new())
+        Closed {
+            delta: to_persist,
+            ..Closed::default()
+        }
     }
 
     /// Raises the mark by a block once half of the last one is handed out.

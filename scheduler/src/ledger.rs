@@ -10,7 +10,7 @@ use shared::limits::{MAX_UNCOMMITTED_BYTES, MAX_UNCOMMITTED_MS};
 use shared::time::Millis;
 use shared::wire::{AttemptRange, Disposition};
 
-use crate::event::Delta;
+use crate::event::{Contribution, Delta};
 use crate::supply::Holder;
 
 /// First and longest wait before deltas are persisted again, in milliseconds.
@@ -24,14 +24,22 @@ pub(crate) struct Verdict {
     pub(crate) disposition: Disposition,
 }
 
-/// A delta and what follows once it is stored.
-#[derive(Debug)]
-pub(crate) struct Pending {
-    pub(crate) delta: Delta,
+/// What follows once a delta is stored.
+#[derive(Debug, Default)]
+pub(crate) struct Consequences {
     /// Dispositions that may be told.
     pub(crate) verdicts: Vec<Verdict>,
     /// Attempts of completed shards that are still with a worker.
     pub(crate) pointless: Vec<Holder>,
+    /// Who did what.
+    pub(crate) contributions: Vec<Contribution>,
+}
+
+/// A delta that may not be stored yet.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) delta: Delta,
+    pub(crate) consequences: Consequences,
     since: Millis,
     bytes: usize,
     is_committed: bool,
@@ -68,8 +76,7 @@ impl Ledger {
     pub(crate) fn append(
         &mut self,
         delta: Delta,
-        verdicts: Vec<Verdict>,
-        pointless: Vec<Holder>,
+        consequences: Consequences,
         bytes: usize,
         now: Millis,
     ) -> Option<Delta> {
@@ -78,8 +85,7 @@ impl Ledger {
         self.bytes += bytes;
         self.pending.push_back(Pending {
             delta,
-            verdicts,
-            pointless,
+            consequences,
             since: now,
             bytes,
             is_committed: false,
@@ -91,7 +97,7 @@ impl Ledger {
     pub(crate) fn defer(&mut self, verdicts: Vec<Verdict>) -> Vec<Verdict> {
         match self.pending.back_mut() {
             Some(last) => {
-                last.verdicts.extend(verdicts);
+                last.consequences.verdicts.extend(verdicts);
                 Vec::new()
             }
             None => verdicts,

@@ -25,6 +25,7 @@ mod timers;
 
 pub use config::SchedulerConfig;
 pub use event::{
-    Command, Delta, Effect, Event, JobAssignment, JobEnd, JobKind, JobOutline, JobView, WorkerView,
+    Command, Contribution, Delta, Effect, Ending, Event, HeldShard, JobAssignment, JobEnd, JobKind,
+    JobOutline, JobProgress, JobView, WorkerView,
 };
 pub use scheduler::Scheduler;

@@ -6,7 +6,7 @@ use shared::ids::{JobId, Nonce, SessionId};
 use shared::limits::MAX_RANGES_PER_MESSAGE;
 use shared::wire::{AttemptRange, Disposed, Disposition};
 
-use crate::event::{Delta, Effect, JobAssignment};
+use crate::event::{Contribution, Delta, Effect, Ending, JobAssignment, JobProgress};
 
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
@@ -16,8 +16,9 @@ pub(crate) struct Outbox {
     revocations: BTreeMap<SessionId, Vec<AttemptRange>>,
     assignments: Vec<Effect>,
     deltas: Vec<Delta>,
+    contributions: Vec<(JobId, Vec<Contribution>)>,
     changed_jobs: BTreeSet<JobId>,
-    ended_jobs: Vec<JobId>,
+    ended_jobs: Vec<(JobId, JobProgress, Ending)>,
 }
 
 impl Outbox {
@@ -71,12 +72,18 @@ impl Outbox {
         self.deltas.push(delta);
     }
 
+    pub(crate) fn contributed(&mut self, job: JobId, contributions: Vec<Contribution>) {
+        if !contributions.is_empty() {
+            self.contributions.push((job, contributions));
+        }
+    }
+
     pub(crate) fn job_changed(&mut self, job: JobId) {
         self.changed_jobs.insert(job);
     }
 
-    pub(crate) fn job_ended(&mut self, job: JobId) {
-        self.ended_jobs.push(job);
+    pub(crate) fn job_ended(&mut self, job: JobId, progress: JobProgress, ending: Ending) {
+        self.ended_jobs.push((job, progress, ending));
     }
 
     /// Everything gathered, in the order in which it shall happen.
@@ -88,10 +95,11 @@ impl Outbox {
             revocations,
             assignments,
             deltas,
+            contributions,
             mut changed_jobs,
             ended_jobs,
         } = std::mem::take(self);
-        for job in &ended_jobs {
+        for (job, ..) in &ended_jobs {
             changed_jobs.remove(job);
         }
         let mut effects = Vec::new();
@@ -120,11 +128,25 @@ impl Outbox {
                 .map(|delta| Effect::Persist(Box::new(delta))),
         );
         effects.extend(
+            contributions
+                .into_iter()
+                .map(|(job, contributions)| Effect::Contributed { job, contributions }),
+        );
+        effects.extend(
             changed_jobs
                 .into_iter()
                 .map(|job| Effect::JobChanged { job }),
         );
-        effects.extend(ended_jobs.into_iter().map(|job| Effect::JobEnded { job }));
+        effects.extend(
+            ended_jobs
+                .into_iter()
+                .map(|(job, progress, ending)| Effect::JobEnded {
+                    job,
+                    completed: progress.completed,
+                    failed: progress.failed,
+                    ending,
+                }),
+        );
         effects
     }
 }

@@ -15,12 +15,15 @@ mod tickets;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared::ids::{JobId, SessionId, WorkerId};
+use shared::ids::{JobId, SessionId, ShardIndex, WorkerId};
 use shared::time::Millis;
 
 use crate::config::SchedulerConfig;
-use crate::event::{Command, Effect, Event, JobOutline, JobView, WorkerView};
+use crate::event::{
+    Command, Effect, Event, HeldShard, JobOutline, JobProgress, JobView, WorkerView,
+};
 use crate::job::Job;
+use crate::leaf::Leaf;
 use crate::ledger::Uncommitted;
 use crate::nonces::Nonces;
 use crate::outbox::Outbox;
@@ -105,6 +108,44 @@ impl Scheduler {
                 connected: session.is_connected,
             })
             .collect()
+    }
+
+    /// How far each job is that has not ended, in order of their ids. Cheap: reducer states are left
+    /// out.
+    pub fn progress(&self) -> impl Iterator<Item = (JobId, JobProgress)> + '_ {
+        self.jobs.iter().map(|(id, job)| (*id, job.progress()))
+    }
+
+    /// A worker that holds an attempt of the job; the only one there is, for a job of one shard.
+    pub fn holder(&self, job: JobId) -> Option<&WorkerId> {
+        let members = self.jobs.get(&job)?.members.iter();
+        let mut sessions = members.filter_map(|id| self.sessions.get(id));
+        let holder = sessions.find(|it| it.shares.get(&job).is_some_and(|share| share.held > 0));
+        holder.map(|session| &session.worker)
+    }
+
+    /// Shards that a session holds without result, those assigned first in front; `most` of them.
+    pub fn held_shards(&self, session: SessionId, most: usize) -> Vec<HeldShard> {
+        let Some(session) = self.sessions.get(&session) else {
+            return Vec::new();
+        };
+        let mut leaves: Vec<&Leaf> = session.leaves.values().collect();
+        leaves.retain(|leaf| leaf.held() > 0);
+        leaves.sort_unstable_by_key(|leaf| leaf.serial);
+        let held = leaves.into_iter().flat_map(|leaf| {
+            let held = leaf.slots().filter(|(_, slot)| slot.is_held());
+            held.filter_map(|(index, slot)| Some((leaf.segment(index)?.0, slot.shard)))
+        });
+        held.filter_map(|(job, shard)| {
+            let attempt = self.jobs.get(&job)?.supply.attempt_number(shard);
+            Some(HeldShard {
+                job,
+                shard: ShardIndex(shard),
+                attempt,
+            })
+        })
+        .take(most)
+        .collect()
     }
 
     fn handle(&mut self, event: Event) {

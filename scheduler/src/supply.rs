@@ -223,6 +223,11 @@ impl Supply {
         self.tracked.contains_key(&shard)
     }
 
+    /// Number of the shard's last attempt.
+    pub(crate) fn attempt_number(&self, shard: u64) -> u32 {
+        self.tracked.get(&shard).map_or(1, |entry| entry.attempts)
+    }
+
     /// Attempts of the shard that have failed, this one left out.
     pub(crate) fn failures_beside(&self, shard: u64, attempt: AttemptId) -> usize {
         let failed = self.tracked.get(&shard).map(|entry| &entry.failed);
@@ -245,11 +250,13 @@ impl Supply {
         others
     }
 
-    /// A result says that the shard failed on `worker`; it will be tried again.
-    pub(crate) fn fail(&mut self, shard: u64, by: Holder, worker: &WorkerId, now: Millis) {
+    /// A result says that the shard failed on `worker`; it will be tried again. Whether that was
+    /// news: the result of one attempt may come more than once.
+    pub(crate) fn fail(&mut self, shard: u64, by: Holder, worker: &WorkerId, now: Millis) -> bool {
         self.track_plain(shard, by);
         let entry = self.entry(shard);
-        if !entry.failed.contains(&by.attempt) {
+        let is_news = !entry.failed.contains(&by.attempt);
+        if is_news {
             entry.failed.push(by.attempt);
         }
         entry.failed_at = now;
@@ -260,6 +267,7 @@ impl Supply {
         if self.requeued.remove(&shard) {
             self.enqueue(shard, now);
         }
+        is_news
     }
 
     /// An attempt is taken away from the one who held it.

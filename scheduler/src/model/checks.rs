@@ -22,7 +22,11 @@ pub(super) struct Checks {
     started_at: Millis,
     /// High-water marks of the jobs that this process found.
     found_marks: BTreeMap<JobId, u64>,
-    /// Shards below them that a worker brought back.
+    /// Completed shards of the same.
+    found_completed: BTreeMap<JobId, u64>,
+    /// Shards of each job that workers were given credit for by this process.
+    credited: BTreeMap<JobId, u64>,
+    /// Shards below the marks that a worker brought back.
     brought_back: BTreeSet<(JobId, u64)>,
     /// Leaves of all processes.
     sent: BTreeMap<Nonce, Sent>,
@@ -52,6 +56,12 @@ impl Checks {
             .values()
             .map(|row| (row.spec.job, row.high_water))
             .collect();
+        self.found_completed = store
+            .rows
+            .values()
+            .map(|row| (row.spec.job, row.completed.len() as u64))
+            .collect();
+        self.credited.clear();
         self.brought_back.clear();
         self.known.clear();
         self.live.clear();
@@ -187,9 +197,15 @@ impl Checks {
                     let is_current = u128::from(view.completed) == stored;
                     assert!(!is_current || view.reducer_state == row.reducer_state);
                     assert!(view.in_flight <= row.spec.shards);
+                    self.check_credit_for(*job, view.completed);
                 }
-                Effect::JobEnded { job } => {
+                Effect::Contributed { job, contributions } => {
+                    let shards: u64 = contributions.iter().map(|it| it.completed).sum();
+                    *self.credited.entry(*job).or_default() += shards;
+                }
+                Effect::JobEnded { job, completed, .. } => {
                     assert!(store.rows[job].end.is_some(), "commit before effect");
+                    self.check_credit_for(*job, *completed);
                     assert_eq!(scheduler.job(*job), None);
                     self.live.retain(|(it, _), _| it != job);
                 }
@@ -252,6 +268,13 @@ impl Checks {
         let old = self.sent.insert(nonce, Sent { session, shards });
         assert!(old.is_none(), "nonces are used once");
         self.known.insert(nonce);
+    }
+
+    /// Every shard that this process completed is to the credit of one worker.
+    fn check_credit_for(&self, job: JobId, completed: u64) {
+        let found = self.found_completed.get(&job).copied().unwrap_or(0);
+        let credited = self.credited.get(&job).copied().unwrap_or(0);
+        assert_eq!(found + credited, completed, "{job:?}: shards and credit");
     }
 
     fn check_credit(&self, session: SessionId, scheduler: &Scheduler) {

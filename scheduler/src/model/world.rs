@@ -192,7 +192,10 @@ impl World {
                 self.send(session, Inbound::Disposed(disposed));
             }
             Effect::Revoke { session, ranges } => self.send(session, Inbound::Revoke(ranges)),
-            Effect::JobChanged { .. } | Effect::JobEnded { .. } | Effect::SessionEnded { .. } => {}
+            Effect::Contributed { .. }
+            | Effect::JobChanged { .. }
+            | Effect::JobEnded { .. }
+            | Effect::SessionEnded { .. } => {}
         }
     }
 

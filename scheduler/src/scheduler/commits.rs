@@ -4,8 +4,9 @@ use shared::ids::{JobId, SessionId};
 use shared::wire::AttemptRange;
 
 use super::Scheduler;
+use crate::event::Ending;
 use crate::leaf::{SlotState, attempt};
-use crate::ledger::{Pending, Verdict};
+use crate::ledger::{Consequences, Pending, Verdict};
 use crate::supply::Holder;
 use crate::timers::Timer;
 
@@ -16,16 +17,17 @@ impl Scheduler {
             let Some(job) = self.jobs.get_mut(&id) else {
                 continue;
             };
-            let (delta, verdicts) =
+            let closed =
                 job.close_batch(self.config.reserve_block, &mut self.uncommitted, self.now);
-            if let Some(delta) = delta {
+            if let Some(delta) = closed.delta {
                 self.outbox.persist(delta);
             }
+            self.outbox.contributed(id, closed.contributions);
             match job.supply.patience_ends() {
                 Some(at) => self.timers.set(Timer::Patience(id), at),
                 None => self.timers.cancel(Timer::Patience(id)),
             }
-            self.pronounce(&verdicts);
+            self.pronounce(&closed.verdicts);
         }
     }
 
@@ -64,14 +66,19 @@ impl Scheduler {
         };
         job.apply(&mut pending);
         self.touched_jobs.insert(id);
-        self.pronounce(&pending.verdicts);
-        for holder in pending.pointless {
+        let Consequences {
+            verdicts,
+            pointless,
+            contributions,
+        } = pending.consequences;
+        self.outbox.contributed(id, contributions);
+        self.pronounce(&verdicts);
+        for holder in pointless {
             self.withdraw(holder);
         }
-        if pending.delta.end.is_some() {
-            self.end_job(id);
-        } else {
-            self.outbox.job_changed(id);
+        match &pending.delta.end {
+            Some(end) => self.end_job(id, end.into()),
+            None => self.outbox.job_changed(id),
         }
     }
 
@@ -114,7 +121,7 @@ impl Scheduler {
     }
 
     /// Forgets a job whose end is stored, and takes back what workers still hold of it.
-    fn end_job(&mut self, id: JobId) {
+    fn end_job(&mut self, id: JobId, ending: Ending) {
         let Some(job) = self.jobs.remove(&id) else {
             return;
         };
@@ -125,7 +132,7 @@ impl Scheduler {
             self.withdraw_job(*session, id);
         }
         self.queues.remove_job(&job);
-        self.outbox.job_ended(id);
+        self.outbox.job_ended(id, job.progress(), ending);
     }
 
     fn withdraw_job(&mut self, id: SessionId, job: JobId) {

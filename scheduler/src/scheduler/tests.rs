@@ -11,9 +11,13 @@ use shared::wire::{
 };
 
 use super::Scheduler;
-use crate::{Delta, Effect, Event, JobAssignment, JobEnd, JobKind, JobOutline, SchedulerConfig};
+use crate::{
+    Contribution, Delta, Effect, Ending, Event, HeldShard, JobAssignment, JobEnd, JobKind,
+    JobOutline, SchedulerConfig,
+};
 
 mod commits;
+mod contributions;
 mod control;
 mod failures;
 mod happy_path;
@@ -296,7 +300,9 @@ impl Bench {
     }
 
     fn has_ended(&self, job: JobId) -> bool {
-        self.effects.contains(&Effect::JobEnded { job })
+        let ended =
+            |effect: &Effect| matches!(effect, Effect::JobEnded { job: it, .. } if *it == job);
+        self.effects.iter().any(ended)
     }
 }
 

@@ -119,7 +119,9 @@ impl Server {
                 self.workers.remove(&session);
                 Vec::new()
             }
-            Effect::JobChanged { .. } | Effect::JobEnded { .. } => Vec::new(),
+            Effect::Contributed { .. } | Effect::JobChanged { .. } | Effect::JobEnded { .. } => {
+                Vec::new()
+            }
         }
     }
 

@@ -124,7 +124,8 @@ impl Shell {
                 }
             }
             Effect::JobChanged { job } => self.watchers.changed(job),
-            Effect::JobEnded { job } => {
+            Effect::Contributed { .. } => {}
+            Effect::JobEnded { job, .. } => {
                 self.catalog.remove(job);
                 self.watchers.ended(job);
             }

@@ -53,6 +53,7 @@ impl Riot {
                 Effect::Welcome { .. }
                 | Effect::Dispose { .. }
                 | Effect::Revoke { .. }
+                | Effect::Contributed { .. }
                 | Effect::JobChanged { .. }
                 | Effect::JobEnded { .. }
                 | Effect::SessionEnded { .. } => {}
