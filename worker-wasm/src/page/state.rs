@@ -276,11 +276,14 @@ impl State {
                 "Check the connection of this device. The page keeps trying.".into(),
             ),
             Mode::Preparing => ("One moment", "Checking this browser and the server.".into()),
-            Mode::Blocked => (
-                "This will not work here",
-                self.obstacle
-                    .as_ref()
-                    .map_or_else(String::new, texts::obstacle),
+            Mode::Blocked => self.obstacle.as_ref().map_or_else(
+                || ("", String::new()),
+                |obstacle| {
+                    (
+                        texts::obstacle_headline(obstacle),
+                        texts::obstacle(obstacle),
+                    )
+                },
             ),
             Mode::Ready if self.is_returning => (
                 "Welcome back",

@@ -4,6 +4,17 @@ use shared::wire::{ByeReason, RefusalReason};
 
 use super::state::Obstacle;
 
+/// The same in a few words.
+pub(super) const fn obstacle_headline(obstacle: &Obstacle) -> &'static str {
+    match obstacle {
+        Obstacle::NoInvite => "An invitation is needed",
+        Obstacle::OldBrowser(_) => "This browser is too old",
+        Obstacle::BadKey | Obstacle::OtherKey => "Do not continue here",
+        Obstacle::OpenSandbox(_) => "This browser cannot take part",
+        Obstacle::RuntimeBroke => "Something broke",
+    }
+}
+
 /// Why this page cannot offer to start, and what a person can do about it.
 pub(super) fn obstacle(obstacle: &Obstacle) -> String {
     match obstacle {
