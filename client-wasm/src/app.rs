@@ -1,61 +1,151 @@
-//! The whole page: who is signed in decides what is shown, and two slow timers keep it current.
+//! The whole page: the store that every view reads, and what keeps it current.
 
 use std::time::Duration;
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
+use shared::ids::JobId;
+use shared::time::UnixMillis;
 
 use crate::api::{self, CallError};
+use crate::browser;
+use crate::components::field::flag;
+use crate::components::new_job::Typed;
+use crate::follow::{self, Following};
 use crate::pages::{dashboard::Dashboard, sign_in::SignIn};
-use crate::state::{Event, State};
+use crate::retry::Retry;
+use crate::state::{Access, Event, Key, State};
 use crate::storage;
+use crate::words;
 
 const WORKERS_EVERY: Duration = Duration::from_secs(2);
-const JOB_EVERY: Duration = Duration::from_millis(400);
+const TICK: Duration = Duration::from_secs(1);
 
 /// The state, as every view gets it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Store(RwSignal<State>);
+pub(crate) struct Store {
+    state: RwSignal<State>,
+    now: RwSignal<UnixMillis>,
+    following: StoredValue<Option<Following>, LocalStorage>,
+}
 
 impl Store {
-    pub(crate) fn apply(self, event: Event) {
-        self.0.update(|state| state.apply(event));
-    }
-
-    /// A part of the state; views that read it change only when it does.
-    pub(crate) fn select<T>(self, part: impl Fn(&State) -> T + Send + Sync + 'static) -> Memo<T>
-    where
-        T: PartialEq + Send + Sync + 'static,
-    {
-        Memo::new(move |_| self.0.with(&part))
-    }
-
-    pub(crate) fn key(self) -> Option<String> {
-        self.0.with_untracked(|state| state.key.clone())
-    }
-
-    /// What a failed call means.
-    pub(crate) fn fail(self, error: CallError) {
-        match error {
-            CallError::Unauthorized(why) => {
-                storage::keep_key(None);
-                self.apply(Event::SignInRefused(why));
-            }
-            CallError::Failed(why) => self.apply(Event::CallFailed(why)),
+    fn new() -> Self {
+        Self {
+            state: RwSignal::new(State::default()),
+            now: RwSignal::new(browser::now()),
+            following: StoredValue::new_local(None),
         }
     }
 
-    /// Checks a key and signs in with it.
-    pub(crate) async fn sign_in(self, key: String) {
+    pub(crate) fn apply(self, event: Event) {
+        self.state.update(|state| state.apply(event));
+    }
+
+    /// A part of the state; views that read it change only when it does. A function pointer, so
+    /// that parts of one type share their machine code.
+    pub(crate) fn select<T>(self, part: fn(&State) -> T) -> Memo<T>
+    where
+        T: PartialEq + Send + Sync + 'static,
+    {
+        Memo::new(move |_| self.state.with(part))
+    }
+
+    /// As [`Self::select`], of what changes with time, too.
+    pub(crate) fn select_at<T>(self, part: fn(&State, UnixMillis) -> T) -> Memo<T>
+    where
+        T: PartialEq + Send + Sync + 'static,
+    {
+        Memo::new(move |_| {
+            let now = self.now.get().max(browser::now());
+            self.state.with(|state| part(state, now))
+        })
+    }
+
+    /// A part of the state as it is, for who does not want to hear of changes.
+    pub(crate) fn peek<T>(self, part: impl FnOnce(&State) -> T) -> T {
+        self.state.with_untracked(part)
+    }
+
+    pub(crate) fn key(self) -> Option<Key> {
+        self.peek(|state| state.key().cloned())
+    }
+
+    /// Checks a key that was typed, and signs in with it. A server that cannot be reached is told
+    /// from a wrong key.
+    pub(crate) async fn sign_in(self, key: Key) {
         match api::check_key(&key).await {
-            Ok(()) => {
-                storage::keep_key(Some(&key));
-                self.apply(Event::SignedIn(key));
-                self.load_workers().await;
+            Ok(()) => self.let_in(key).await,
+            Err(error) => self.refuse(error.words()),
+        }
+    }
+
+    /// Checks the key that was kept over a reload. Only the server's word makes the page forget it.
+    async fn return_with(self, key: Key) {
+        let mut retry = Retry::default();
+        self.apply(Event::Returned);
+        while self.peek(|state| state.access == Access::Returning) {
+            match api::check_key(&key).await {
+                Ok(()) => {
+                    if let Some(id) = storage::load_job() {
+                        self.apply(Event::JobFollowedAgain(id));
+                    }
+                    return self.let_in(key).await;
+                }
+                Err(error @ CallError::Unauthorized(_)) => return self.refuse(error.words()),
+                Err(error) => self.apply(Event::Troubled(error.words())),
             }
-            Err(CallError::Unauthorized(why) | CallError::Failed(why)) => {
-                storage::keep_key(None);
-                self.apply(Event::SignInRefused(why));
+            browser::sleep(retry.delay(browser::draw())).await;
+        }
+    }
+
+    async fn let_in(self, key: Key) {
+        storage::keep_key(&key);
+        self.apply(Event::SignedIn(key));
+        self.apply(Event::Recovered);
+        if let Some(id) = self.peek(|state| state.job.as_ref().map(|job| job.id)) {
+            self.follow(id);
+        }
+        self.load_workers().await;
+    }
+
+    /// The key is not accepted (any more).
+    pub(crate) fn refuse(self, why: String) {
+        storage::forget_key();
+        self.following.set_value(None);
+        self.apply(Event::SignInRefused(why));
+    }
+
+    pub(crate) fn sign_out(self) {
+        storage::forget_all();
+        self.following.set_value(None);
+        self.apply(Event::SignedOut);
+    }
+
+    /// The server took a job: follows it, and brings it into view.
+    pub(crate) fn job_submitted(self, id: JobId, note: Option<String>) {
+        storage::keep_job(id);
+        let at = browser::now();
+        self.apply(Event::JobSubmitted { id, note, at });
+        self.follow(id);
+        browser::focus("job-title");
+    }
+
+    fn follow(self, id: JobId) {
+        if let Some(key) = self.key() {
+            self.following.set_value(Some(follow::start(self, key, id)));
+        }
+    }
+
+    /// What a call that the user asked for did not give: `None` where the user has to sign in first.
+    pub(crate) fn failed(self, error: CallError) -> Option<String> {
+        match error {
+            CallError::Unauthorized(why) => {
+                self.refuse(why);
+                None
+            }
+            CallError::Refused { .. } | CallError::Unreachable | CallError::NotUnderstood => {
+                Some(error.words())
             }
         }
     }
@@ -67,20 +157,20 @@ impl Store {
                 self.apply(Event::WorkersLoaded(workers));
                 self.apply(Event::Recovered);
             }
-            Err(error) => self.fail(error),
+            Err(error) => {
+                if let Some(why) = self.failed(error) {
+                    self.apply(Event::Troubled(format!("{why} Trying again …")));
+                }
+            }
         }
     }
 
-    pub(crate) async fn load_job(self) {
-        let followed = self
-            .0
-            .with_untracked(|state| state.followed_job().map(str::to_owned));
-        let (Some(key), Some(id)) = (self.key(), followed) else {
-            return;
-        };
-        match api::job(&key, &id).await {
-            Ok(job) => self.apply(Event::JobLoaded(Box::new(job))),
-            Err(error) => self.fail(error),
+    async fn keep_workers_current(self) {
+        loop {
+            browser::sleep(WORKERS_EVERY).await;
+            if browser::is_visible() {
+                self.load_workers().await;
+            }
         }
     }
 }
@@ -88,38 +178,31 @@ impl Store {
 /// The root component.
 #[component]
 pub(crate) fn App() -> impl IntoView {
-    let store = Store(RwSignal::new(State::default()));
+    let store = Store::new();
     provide_context(store);
+    provide_context(Typed::default());
     if let Some(key) = storage::load_key() {
-        spawn_local(store.sign_in(key));
+        spawn_local(store.return_with(key));
     }
-    set_interval(move || spawn_local(store.load_workers()), WORKERS_EVERY);
-    set_interval(move || spawn_local(store.load_job()), JOB_EVERY);
-    let is_signed_in = store.select(|state| state.key.is_some());
-    let summary = store.select(|state| {
-        let workers = state.workers.as_ref();
-        workers.map_or_else(String::new, |workers| {
-            let devices = crate::format::counted(workers.count, "device");
-            format!(
-                "{devices}, {}",
-                crate::format::counted(workers.total_slots, "slot")
-            )
-        })
-    });
-    let sign_out = move |_| {
-        storage::keep_key(None);
-        store.apply(Event::SignedOut);
-    };
+    spawn_local(store.keep_workers_current());
+    set_interval(move || store.now.set(browser::now()), TICK);
+    let is_in = store.select(|state| state.key().map(|_| String::new()));
+    let is_returning = store.select(|state| (state.access == Access::Returning).then(String::new));
+    let trouble = store.select(|state| state.trouble.clone());
+    let title = store.select(|state| Some(words::title(state)));
+    Effect::new(move |_| browser::set_title(&title.get().unwrap_or_default()));
     view! {
         <header>
             <h1>"Cluster"</h1>
-            <Show when=move || is_signed_in.get()>
-                <span class="hint" id="summary">{summary}</span>
-                <button id="sign-out" on:click=sign_out>"Sign out"</button>
-            </Show>
+            <button id="sign-out" hidden=flag(move || is_in.with(Option::is_none)) on:click=move |_| store.sign_out()>
+                "Sign out"
+            </button>
         </header>
-        <Show when=move || is_signed_in.get() fallback=SignIn>
-            <Dashboard/>
-        </Show>
+        {move || match (is_in.with(Option::is_some), is_returning.with(Option::is_some)) {
+            (true, _) => view! { <Dashboard/> }.into_any(),
+            (false, true) => view! { <main><p class="hint center">"Signing in …"</p></main> }.into_any(),
+            (false, false) => view! { <SignIn/> }.into_any(),
+        }}
+        <div id="trouble" role="status"><p>{trouble}</p></div>
     }
 }

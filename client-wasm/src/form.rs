@@ -1,6 +1,8 @@
-//! What was typed into the job forms, and the request it means.
+//! What was typed into the forms, and the requests it means.
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use shared::limits::{MAX_ADD_OPERAND, MAX_SAFE_INTEGER};
 
 /// The form of a script job; every field as it was typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,10 +17,12 @@ pub struct ScriptForm {
     pub total_units: String,
     /// See `total_units`.
     pub units_per_shard: String,
-    /// Name of the reducer.
+    /// `sum`, `collect`, `min` or `max`.
     pub reducer: String,
     /// Comma-separated; for `sum`.
     pub sum_fields: String,
+    /// For `min` and `max`.
+    pub extreme_field: String,
 }
 
 /// A field with what is wrong with it.
@@ -45,8 +49,43 @@ pub enum Field {
     UnitsPerShard,
     /// What is added up.
     SumFields,
-    /// An operand of `add`.
-    Operand,
+    /// What is compared.
+    ExtremeField,
+    /// The first operand of `add`.
+    FirstOperand,
+    /// The second.
+    SecondOperand,
+}
+
+impl Field {
+    /// The id of its element in the page.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Code => "code",
+            Self::Args => "args",
+            Self::TimeoutMs => "timeout",
+            Self::TotalUnits => "total-units",
+            Self::UnitsPerShard => "units-per-shard",
+            Self::SumFields => "sum-fields",
+            Self::ExtremeField => "extreme-field",
+            Self::FirstOperand => "a",
+            Self::SecondOperand => "b",
+        }
+    }
+}
+
+impl Field {
+    /// Whether a number is typed into it.
+    pub const fn is_number(self) -> bool {
+        match self {
+            Self::TimeoutMs
+            | Self::TotalUnits
+            | Self::UnitsPerShard
+            | Self::FirstOperand
+            | Self::SecondOperand => true,
+            Self::Code | Self::Args | Self::SumFields | Self::ExtremeField => false,
+        }
+    }
 }
 
 impl FieldError {
@@ -68,8 +107,60 @@ impl Default for ScriptForm {
             units_per_shard: "2000000".to_owned(),
             reducer: "sum".to_owned(),
             sum_fields: "hits, samples".to_owned(),
+            extreme_field: "value".to_owned(),
         }
     }
+}
+
+/// The body of `POST /api/jobs/run-js`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ScriptRequest<'a> {
+    code: &'a str,
+    args: Box<RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    execution_model: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shard_config: Option<Units>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reducer: Option<ReducerRequest<'a>>,
+    /// Devices may join later; what was asked for in shards stays in shards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allow_downgrade: Option<bool>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Units {
+    total_units: u64,
+    units_per_shard: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct ReducerRequest<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fields: Option<Vec<&'a str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct AddRequest {
+    a: i64,
+    b: i64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct InviteRequest<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    worker_label: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl_sec: Option<u64>,
 }
 
 impl ScriptForm {
@@ -80,54 +171,44 @@ impl ScriptForm {
 
     /// Number of shards, if both numbers are there.
     pub fn total_shards(&self) -> Option<u64> {
-        let total: u64 = self.total_units.trim().parse().ok()?;
-        let per_shard: u64 = self
-            .units_per_shard
-            .trim()
-            .parse()
-            .ok()
-            .filter(|&n| n > 0)?;
-        Some(total.div_ceil(per_shard))
+        let units = self.units().ok()?;
+        Some(units.total_units.div_ceil(units.units_per_shard))
     }
 
     /// The body of `POST /api/jobs/run-js`.
     ///
     /// # Errors
     /// The first field that is wrong.
-    pub fn request(&self) -> Result<Value, FieldError> {
+    pub fn request(&self) -> Result<String, FieldError> {
         if self.code.trim().is_empty() {
             return Err(FieldError::new(Field::Code, "Write a script first."));
         }
-        let mut body = Map::new();
-        body.insert("code".into(), self.code.clone().into());
-        body.insert("args".into(), self.args_value()?);
-        let timeout = self.timeout_ms.trim();
-        if !timeout.is_empty() {
-            let ms = whole(timeout).ok_or_else(|| {
-                FieldError::new(
-                    Field::TimeoutMs,
-                    "A whole number of milliseconds; 0 for none.",
-                )
-            })?;
-            body.insert("timeoutMs".into(), ms.into());
-        }
+        let mut request = ScriptRequest {
+            code: &self.code,
+            args: self.args()?,
+            timeout_ms: self.timeout_ms()?,
+            execution_model: None,
+            shard_config: None,
+            reducer: None,
+            allow_downgrade: None,
+        };
         if self.is_sharded() {
-            body.insert("executionModel".into(), "sharded".into());
-            let shards = json!({
-                "totalUnits": positive(&self.total_units, Field::TotalUnits)?,
-                "unitsPerShard": positive(&self.units_per_shard, Field::UnitsPerShard)?,
-            });
-            body.insert("shardConfig".into(), shards);
-            body.insert("reducer".into(), self.reducer_value()?);
+            request.execution_model = Some("sharded");
+            request.shard_config = Some(self.units()?);
+            request.reducer = Some(self.reducer()?);
+            request.allow_downgrade = Some(false);
         }
-        Ok(Value::Object(body))
+        Ok(to_json(&request))
     }
 
-    fn args_value(&self) -> Result<Value, FieldError> {
-        if self.args.trim().is_empty() {
-            return Ok(json!({}));
-        }
-        serde_json::from_str(&self.args).map_err(|error| {
+    /// The args, digit by digit as they were typed.
+    fn args(&self) -> Result<Box<RawValue>, FieldError> {
+        let typed = self.args.trim();
+        let text = if typed.is_empty() { "{}" } else { typed };
+        serde_json::from_str(text).map_err(|error| {
+            // Positions count from the first character that was typed, not from the first that counts.
+            let typed: Result<Box<RawValue>, _> = serde_json::from_str(&self.args);
+            let error = typed.err().unwrap_or(error);
             let place = format!("line {}, column {}", error.line(), error.column());
             FieldError::new(
                 Field::Args,
@@ -136,68 +217,129 @@ impl ScriptForm {
         })
     }
 
-    fn reducer_value(&self) -> Result<Value, FieldError> {
-        if self.reducer != "sum" {
-            return Ok(json!({"type": self.reducer, "field": "value"}));
+    fn timeout_ms(&self) -> Result<Option<u64>, FieldError> {
+        let typed = self.timeout_ms.trim();
+        if typed.is_empty() {
+            return Ok(None);
         }
-        let names = self
-            .sum_fields
-            .split(',')
-            .map(str::trim)
-            .filter(|name| !name.is_empty());
-        let fields: Vec<&str> = names.collect();
-        if fields.is_empty() {
+        let text = "The time limit is a whole number of milliseconds; 0 for none.";
+        let ms = whole(typed).ok_or_else(|| FieldError::new(Field::TimeoutMs, text))?;
+        Ok(Some(ms))
+    }
+
+    fn units(&self) -> Result<Units, FieldError> {
+        Ok(Units {
+            total_units: positive(&self.total_units, Field::TotalUnits)?,
+            units_per_shard: positive(&self.units_per_shard, Field::UnitsPerShard)?,
+        })
+    }
+
+    fn reducer(&self) -> Result<ReducerRequest<'_>, FieldError> {
+        let kind = self.reducer.as_str();
+        let (mut fields, mut field) = (None, None);
+        match kind {
+            "collect" => {}
+            "min" | "max" => field = Some(self.extreme_field()?),
+            _ => fields = Some(self.sum_fields()?),
+        }
+        Ok(ReducerRequest {
+            kind,
+            fields,
+            field,
+        })
+    }
+
+    fn sum_fields(&self) -> Result<Vec<&str>, FieldError> {
+        let names = self.sum_fields.split(',').map(str::trim);
+        let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
+        if names.is_empty() {
+            let text = "Name at least one field to add up, or * for all.";
+            return Err(FieldError::new(Field::SumFields, text));
+        }
+        Ok(names)
+    }
+
+    fn extreme_field(&self) -> Result<&str, FieldError> {
+        let name = self.extreme_field.trim();
+        if name.is_empty() {
             return Err(FieldError::new(
-                Field::SumFields,
-                "Name at least one field, or *.",
+                Field::ExtremeField,
+                "Name the field to compare.",
             ));
         }
-        Ok(json!({"type": "sum", "fields": fields}))
+        Ok(name)
     }
 }
 
 /// The body of `POST /api/jobs`.
 ///
 /// # Errors
-/// An operand that is no integer.
-pub fn add_request(a: &str, b: &str) -> Result<Value, FieldError> {
-    let operand = |text: &str| {
-        text.trim().parse::<i64>().map_err(|_| {
-            FieldError::new(
-                Field::Operand,
-                "Both must be whole numbers up to 1,000,000,000.",
-            )
-        })
+/// An operand that is no integer of at most [`MAX_ADD_OPERAND`] in magnitude.
+pub fn add_request(a: &str, b: &str) -> Result<String, FieldError> {
+    let operand = |text: &str, field| {
+        let number = text.trim().parse::<i64>().ok();
+        number
+            .filter(|number| (-MAX_ADD_OPERAND..=MAX_ADD_OPERAND).contains(number))
+            .ok_or_else(|| {
+                let text = "Whole numbers from -1,000,000,000 to 1,000,000,000 can be added.";
+                FieldError::new(field, text)
+            })
     };
-    Ok(json!({"a": operand(a)?, "b": operand(b)?}))
+    let a = operand(a, Field::FirstOperand)?;
+    let b = operand(b, Field::SecondOperand)?;
+    Ok(to_json(&AddRequest { a, b }))
+}
+
+/// The body of `POST /api/invites/worker`. An empty `label` is none; an empty `ttl_sec` leaves the
+/// time to the server.
+pub fn invite_request(label: &str, ttl_sec: &str) -> String {
+    to_json(&InviteRequest {
+        worker_label: invite_label(label),
+        ttl_sec: whole(ttl_sec),
+    })
+}
+
+/// The label that was typed, if any.
+pub fn invite_label(typed: &str) -> Option<&str> {
+    Some(typed.trim()).filter(|label| !label.is_empty())
+}
+
+fn to_json(request: &impl Serialize) -> String {
+    serde_json::to_string(request).expect("a request has no unserialisable part")
 }
 
 fn whole(text: &str) -> Option<u64> {
     text.parse()
         .ok()
-        .filter(|&number| number <= shared::limits::MAX_SAFE_INTEGER)
+        .filter(|&number| number <= MAX_SAFE_INTEGER)
 }
 
 fn positive(text: &str, field: Field) -> Result<u64, FieldError> {
     whole(text.trim())
         .filter(|&number| number > 0)
         .ok_or_else(|| {
-            FieldError::new(
-                field,
-                "A whole number from 1 on; leave both empty for a single run.",
-            )
+            let text = "Units are whole numbers from 1 on; leave both fields empty for one run.";
+            FieldError::new(field, text)
         })
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     fn form() -> ScriptForm {
         ScriptForm::default()
     }
 
-    fn wrong(form: &ScriptForm) -> Field {
+    fn sent(form: &ScriptForm) -> Value {
+        serde_json::from_str(&form.request().unwrap()).unwrap()
+    }
+
+    fn wrong(change: impl FnOnce(&mut ScriptForm)) -> Field {
+        let mut form = form();
+        change(&mut form);
         form.request().unwrap_err().field
     }
 
@@ -208,78 +350,127 @@ mod tests {
             units_per_shard: String::new(),
             ..form()
         };
-        let request = single.request().unwrap();
-        assert!(request.get("shardConfig").is_none() && request.get("executionModel").is_none());
-        assert_eq!(request["args"], json!({}));
+        let code = form().code;
+        assert_eq!(
+            sent(&single),
+            json!({"code": code, "args": {}, "timeoutMs": 0})
+        );
+        assert_eq!(single.total_shards(), None);
     }
 
     #[test]
     fn the_first_form_is_a_sharded_job_that_can_be_sent() {
-        let request = form().request().unwrap();
+        let request = sent(&form());
         assert_eq!(request["executionModel"], "sharded");
+        assert_eq!(
+            request["shardConfig"],
+            json!({"totalUnits": 200_000_000, "unitsPerShard": 2_000_000})
+        );
         assert_eq!(
             request["reducer"],
             json!({"type": "sum", "fields": ["hits", "samples"]})
         );
+        assert_eq!(request["allowDowngrade"], false);
         assert_eq!(form().total_shards(), Some(100));
     }
 
     #[test]
-    fn each_wrong_field_is_named() {
-        assert_eq!(
-            wrong(&ScriptForm {
-                code: "  ".into(),
+    fn each_reducer_has_its_own_fields() {
+        let reducer = |kind: &str| {
+            sent(&ScriptForm {
+                reducer: kind.into(),
+                sum_fields: " * ,".into(),
+                extreme_field: " score ".into(),
                 ..form()
-            }),
-            Field::Code
-        );
-        assert_eq!(
-            wrong(&ScriptForm {
-                args: "{".into(),
-                ..form()
-            }),
-            Field::Args
-        );
-        assert_eq!(
-            wrong(&ScriptForm {
-                timeout_ms: "-1".into(),
-                ..form()
-            }),
-            Field::TimeoutMs
-        );
-        assert_eq!(
-            wrong(&ScriptForm {
-                total_units: "0".into(),
-                ..form()
-            }),
-            Field::TotalUnits
-        );
-        assert_eq!(
-            wrong(&ScriptForm {
-                units_per_shard: String::new(),
-                ..form()
-            }),
-            Field::UnitsPerShard
-        );
-        assert_eq!(
-            wrong(&ScriptForm {
-                sum_fields: " , ".into(),
-                ..form()
-            }),
-            Field::SumFields
-        );
-        assert_eq!(add_request("1", "two").unwrap_err().field, Field::Operand);
+            })["reducer"]
+                .clone()
+        };
+        assert_eq!(reducer("sum"), json!({"type": "sum", "fields": ["*"]}));
+        assert_eq!(reducer("collect"), json!({"type": "collect"}));
+        assert_eq!(reducer("min"), json!({"type": "min", "field": "score"}));
+        assert_eq!(reducer("max"), json!({"type": "max", "field": "score"}));
     }
 
     #[test]
-    fn wrong_json_is_located() {
+    fn args_are_sent_as_they_were_typed() {
         let form = ScriptForm {
-            args: "{\n  \"a\": }".into(),
+            args: " {\"b\": 1.0, \"a\": 12345678901234567890} ".into(),
             ..form()
         };
-        assert_eq!(
-            form.request().unwrap_err().text,
-            "Not JSON: something is wrong at line 2, column 8."
+        let request = form.request().unwrap();
+        assert!(
+            request.contains(r#""args":{"b": 1.0, "a": 12345678901234567890},"#),
+            "{request}"
         );
+    }
+
+    #[test]
+    fn each_wrong_field_is_named() {
+        assert_eq!(wrong(|form| form.code = "  ".into()), Field::Code);
+        assert_eq!(wrong(|form| form.args = "{".into()), Field::Args);
+        assert_eq!(
+            wrong(|form| form.timeout_ms = "-1".into()),
+            Field::TimeoutMs
+        );
+        assert_eq!(
+            wrong(|form| form.total_units = "0".into()),
+            Field::TotalUnits
+        );
+        assert_eq!(
+            wrong(|form| form.units_per_shard.clear()),
+            Field::UnitsPerShard
+        );
+        assert_eq!(
+            wrong(|form| form.sum_fields = " , ".into()),
+            Field::SumFields
+        );
+        assert_eq!(
+            wrong(|form| {
+                form.reducer = "min".into();
+                form.extreme_field.clear();
+            }),
+            Field::ExtremeField
+        );
+    }
+
+    #[test]
+    fn operands_have_the_servers_range() {
+        assert_eq!(
+            add_request(" 2", "-1000000000").unwrap(),
+            r#"{"a":2,"b":-1000000000}"#
+        );
+        for (a, b, field) in [
+            ("1", "two", Field::SecondOperand),
+            ("1000000001", "1", Field::FirstOperand),
+            ("", "1", Field::FirstOperand),
+            ("1", "-9223372036854775808", Field::SecondOperand),
+        ] {
+            assert_eq!(add_request(a, b).unwrap_err().field, field);
+        }
+    }
+
+    #[test]
+    fn wrong_json_is_located_where_it_was_typed() {
+        for (args, place) in [
+            ("{\n  \"a\": }", "line 2, column 8"),
+            ("\n{x}", "line 2, column 2"),
+        ] {
+            let form = ScriptForm {
+                args: args.into(),
+                ..form()
+            };
+            let error = form.request().unwrap_err();
+            assert_eq!(
+                error.text,
+                format!("Not JSON: something is wrong at {place}.")
+            );
+        }
+    }
+
+    #[test]
+    fn an_invite_asks_only_for_what_was_chosen() {
+        assert_eq!(invite_request("  ", ""), "{}");
+        let labelled: Value = serde_json::from_str(&invite_request(" Room 5 ", "3600")).unwrap();
+        assert_eq!(labelled, json!({"ttlSec": 3600, "workerLabel": "Room 5"}));
     }
 }

@@ -1,8 +1,10 @@
 //! The client's dashboard.
 //!
 //! Lives here: `state` (what is known, changed only by `State::apply`), `form` (what was typed, and
-//! the request it means), `api` (calls to the server), and the views that show a state. Views hold
-//! no knowledge of their own. Not here: job rules; they are `shared`'s.
+//! the request it means), `words`,
+//! `figures`, `totals` and `format` (how it is put), `sse` (reading a stream), `api`
+//! (calls to the server), `follow` (how news of a job get here), and the views that show a state.
+//! Views hold no knowledge of their own. Not here: job rules; they are `shared`'s.
 
 #![cfg_attr(
     target_family = "wasm",
@@ -12,16 +14,27 @@
     )
 )]
 
+pub mod figures;
 pub mod form;
 pub mod format;
+pub mod json;
+pub mod pace;
+pub mod retry;
+pub mod sse;
 pub mod state;
+pub mod totals;
+pub mod words;
 
 #[cfg(target_family = "wasm")]
 mod api;
 #[cfg(target_family = "wasm")]
 mod app;
 #[cfg(target_family = "wasm")]
+mod browser;
+#[cfg(target_family = "wasm")]
 mod components;
+#[cfg(target_family = "wasm")]
+mod follow;
 #[cfg(target_family = "wasm")]
 mod pages;
 #[cfg(target_family = "wasm")]

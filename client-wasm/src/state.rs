@@ -1,211 +1,177 @@
 //! What the dashboard knows. It changes by `apply` alone, which is pure and tested natively.
 
-use serde::Deserialize;
-use serde_json::Value;
+mod job;
+mod outcome;
+
+use std::fmt;
+
+use shared::api::{InviteCreated, WorkerList};
+use shared::ids::JobId;
+use shared::time::UnixMillis;
+
+pub use job::{Awaited, FollowedJob, JobEvent, Link};
+pub use outcome::{Collected, MAX_ROWS, NotReadable, Outcome};
+
+/// The client key as it was typed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Key(pub String);
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key([redacted])")
+    }
+}
 
 /// Everything that the views show.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct State {
-    /// The client key, once the server has accepted it.
-    pub key: Option<String>,
-    /// Why signing in did not work.
-    pub sign_in_error: Option<String>,
+    /// Who uses the page.
+    pub access: Access,
     /// Connected workers; `None` until the server has told.
-    pub workers: Option<Workers>,
+    pub workers: Option<WorkerList>,
     /// The invite made last.
     pub invite: Option<Invite>,
     /// The job submitted last.
-    pub job: Option<Job>,
-    /// The server's word about the job's plan.
-    pub note: Option<String>,
-    /// Something that went wrong outside a form.
-    pub alert: Option<String>,
+    pub job: Option<FollowedJob>,
+    /// Why what is shown may be out of date.
+    pub trouble: Option<String>,
+}
+
+/// Who uses the page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Access {
+    /// Nobody yet; with the reason if a key was refused.
+    Out(Option<String>),
+    /// Somebody who had signed in before the page was loaded anew; the key is being checked.
+    Returning,
+    /// Somebody whose key the server has accepted.
+    In(Key),
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Self::Out(None)
+    }
+}
+
+/// An invite, and until when it lets devices in by the clock of this page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invite {
+    /// As the server made it.
+    pub created: InviteCreated,
+    /// What it was called.
+    pub label: Option<String>,
+    /// Counted from when it was made, so that this device's clock need not be right.
+    pub ends_at: UnixMillis,
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum Event {
+    /// A key that was kept over a reload is being checked.
+    Returned,
     /// The server accepted this key.
-    SignedIn(String),
+    SignedIn(Key),
     /// The server refused a key, or refuses it from here on.
     SignInRefused(String),
     /// The user signed out.
     SignedOut,
     /// The list of workers came.
-    WorkersLoaded(Workers),
+    WorkersLoaded(WorkerList),
     /// An invite was made.
-    InviteMade(Invite),
-    /// A job was accepted.
-    JobCreated(Created),
-    /// A job's state came.
-    JobLoaded(Box<Job>),
-    /// A call failed.
-    CallFailed(String),
-    /// A call succeeded after others had failed.
+    InviteMade {
+        /// As the server made it.
+        created: Box<InviteCreated>,
+        /// What it was called.
+        label: Option<String>,
+        /// When it came.
+        at: UnixMillis,
+    },
+    /// The user has no use for the invite any more.
+    InviteClosed,
+    /// The server took a job, which is followed from here on.
+    JobSubmitted {
+        /// The job.
+        id: JobId,
+        /// What the server had to say about its plan.
+        note: Option<String>,
+        /// When.
+        at: UnixMillis,
+    },
+    /// The page was loaded anew while it followed a job.
+    JobFollowedAgain(JobId),
+    /// Something came of a job.
+    Job {
+        /// Which.
+        id: JobId,
+        /// When.
+        at: UnixMillis,
+        /// What.
+        event: JobEvent,
+    },
+    /// A call failed that nobody asked for.
+    Troubled(String),
+    /// Such a call succeeded.
     Recovered,
-    /// The user has read the alert.
-    AlertClosed,
-}
-
-/// `GET /api/workers`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Workers {
-    /// Connected workers.
-    pub count: u64,
-    /// Shards that they can run at the same time.
-    pub total_slots: u64,
-    /// One entry a worker.
-    pub workers: Vec<Worker>,
-}
-
-/// One worker.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Worker {
-    /// Its name.
-    pub worker_id: String,
-    /// `idle` or `busy`.
-    pub state: String,
-    /// Attempts it holds.
-    pub in_flight_count: u64,
-    /// Shards that it can run at the same time.
-    pub max_slots: u64,
-}
-
-/// `POST /api/invites/worker`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Invite {
-    /// The full link.
-    pub invite_url: String,
-    /// The short link.
-    pub short_invite_url: Option<String>,
-    /// Words to say aloud.
-    pub phrase_code: Option<String>,
-    /// The link made of those words.
-    pub phrase_invite_url: Option<String>,
-    /// A picture of the link.
-    pub invite_qr_data_url: Option<String>,
-    /// When it stops letting workers in.
-    pub expires_at: String,
-}
-
-/// The answer to a submission.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Created {
-    /// The job's id.
-    pub job_id: String,
-    /// What the server has to say about the plan.
-    #[serde(default)]
-    pub note: Option<String>,
-}
-
-/// `GET /api/jobs/:jobId`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Job {
-    /// Its id.
-    pub job_id: String,
-    /// `queued`, `running`, `done` or `failed`.
-    pub status: String,
-    /// `single` or `sharded`.
-    pub execution_model: Option<String>,
-    /// Why it failed.
-    pub error: Option<String>,
-    /// What came out.
-    #[serde(default)]
-    pub result: Value,
-    /// What was asked for.
-    #[serde(default)]
-    pub task: Task,
-}
-
-/// The parts of a job's task that are shown.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-pub struct Task {
-    /// Progress of a sharded job.
-    pub shards: Option<Shards>,
-}
-
-/// Progress of a sharded job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub struct Shards {
-    /// In the job.
-    pub total: u64,
-    /// With a result.
-    pub completed: u64,
-    /// Of those, failed.
-    pub failed: u64,
-}
-
-impl Job {
-    /// Whether nothing will change any more.
-    pub fn is_over(&self) -> bool {
-        matches!(self.status.as_str(), "done" | "failed")
-    }
 }
 
 impl State {
     /// Takes in what happened.
     pub fn apply(&mut self, event: Event) {
         match event {
-            Event::SignedIn(key) => {
-                self.key = Some(key);
-                self.sign_in_error = None;
-            }
-            Event::SignInRefused(why) => {
-                self.key = None;
-                self.sign_in_error = Some(why);
-            }
+            Event::Returned => self.access = Access::Returning,
+            Event::SignedIn(key) => self.access = Access::In(key),
+            Event::SignInRefused(why) => self.access = Access::Out(Some(why)),
             Event::SignedOut => *self = Self::default(),
             Event::WorkersLoaded(workers) => self.workers = Some(workers),
-            Event::InviteMade(invite) => self.invite = Some(invite),
-            Event::JobCreated(created) => {
-                self.note = created.note;
-                self.job = Some(Job {
-                    job_id: created.job_id,
-                    status: "queued".to_owned(),
-                    execution_model: None,
-                    error: None,
-                    result: Value::Null,
-                    task: Task::default(),
+            Event::InviteMade { created, label, at } => {
+                self.invite = Some(Invite {
+                    ends_at: at.plus(created.ttl_sec.saturating_mul(1000)),
+                    created: *created,
+                    label,
                 });
             }
-            Event::JobLoaded(job) => {
-                let is_shown = |shown: &Job| shown.job_id == job.job_id && !shown.is_over();
-                if self.job.as_ref().is_some_and(is_shown) {
-                    self.job = Some(*job);
+            Event::InviteClosed => self.invite = None,
+            Event::JobSubmitted { id, note, at } => {
+                self.job = Some(FollowedJob::submitted(id, note, at));
+            }
+            Event::JobFollowedAgain(id) => self.job = Some(FollowedJob::found(id)),
+            Event::Job { id, at, event } => {
+                if let Some(job) = self.job.as_mut().filter(|job| job.id == id) {
+                    job.apply(at, event);
                 }
             }
-            Event::CallFailed(why) => self.alert = Some(why),
-            Event::Recovered | Event::AlertClosed => self.alert = None,
+            Event::Troubled(why) => self.trouble = Some(why),
+            Event::Recovered => self.trouble = None,
         }
     }
 
-    /// The job that is still to be followed.
-    pub fn followed_job(&self) -> Option<&str> {
-        self.job
-            .as_ref()
-            .filter(|job| !job.is_over())
-            .map(|job| job.job_id.as_str())
+    /// The key, once the server has accepted it.
+    pub const fn key(&self) -> Option<&Key> {
+        match &self.access {
+            Access::In(key) => Some(key),
+            Access::Out(_) | Access::Returning => None,
+        }
+    }
+
+    /// What the job `id` is still to be asked for; `None` where it is not followed.
+    pub fn awaited(&self, id: JobId) -> Option<Awaited> {
+        self.job.as_ref().filter(|job| job.id == id)?.awaited()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use shared::api::{IsoTime, Members};
 
     use super::*;
 
-    fn job(id: &str, status: &str) -> Box<Job> {
-        let state = json!({
-            "jobId": id, "status": status, "controlState": "running",
-            "executionModel": "sharded", "result": null, "error": null,
-            "task": {"op": "run_js", "shards": {"total": 10, "completed": 4, "failed": 0}},
-        });
-        serde_json::from_value(state).unwrap()
+    const A: &str = "0b1e0000-0000-4000-8000-00000000000a";
+    const B: &str = "0b1e0000-0000-4000-8000-00000000000b";
+
+    fn id(text: &str) -> JobId {
+        text.parse().unwrap()
     }
 
     fn after(events: impl IntoIterator<Item = Event>) -> State {
@@ -214,61 +180,77 @@ mod tests {
         state
     }
 
-    fn created(id: &str) -> Event {
-        Event::JobCreated(Created {
-            job_id: id.into(),
+    fn submitted(job: &str) -> Event {
+        Event::JobSubmitted {
+            id: id(job),
             note: Some("a note".into()),
-        })
+            at: UnixMillis(0),
+        }
     }
 
-    #[test]
-    fn a_job_is_followed_until_it_is_over() {
-        let mut state = after([created("a")]);
-        assert_eq!(state.followed_job(), Some("a"));
-        state.apply(Event::JobLoaded(job("a", "running")));
-        assert_eq!(
-            state.job.as_ref().unwrap().task.shards.unwrap().completed,
-            4
-        );
-        state.apply(Event::JobLoaded(job("a", "done")));
-        assert_eq!(state.followed_job(), None);
-        state.apply(Event::JobLoaded(job("a", "running")));
-        assert_eq!(
-            state.job.unwrap().status,
-            "done",
-            "a late answer changes nothing"
-        );
+    fn signed_in() -> Event {
+        Event::SignedIn(Key("secret".into()))
     }
 
     #[test]
     fn answers_about_another_job_are_passed_over() {
-        let state = after([
-            created("a"),
-            created("b"),
-            Event::JobLoaded(job("a", "done")),
-        ]);
-        assert_eq!(state.followed_job(), Some("b"));
+        let done = Members::of(&json!({
+            "jobId": A, "status": "done", "controlState": "running", "executionModel": "single",
+            "task": {"op": "add", "a": 1, "b": 2}, "result": null, "error": null,
+        }));
+        let late = Event::Job {
+            id: id(A),
+            at: UnixMillis(0),
+            event: JobEvent::Snapshot(done),
+        };
+        let state = after([submitted(A), submitted(B), late]);
+        assert_eq!(state.awaited(id(A)), None);
+        assert_eq!(state.awaited(id(B)), Some(Awaited::Changes));
     }
 
     #[test]
     fn a_refused_key_returns_to_sign_in_and_keeps_the_rest() {
         let state = after([
-            Event::SignedIn("key".into()),
-            created("a"),
-            Event::SignInRefused("Unauthorized client token.".into()),
+            signed_in(),
+            submitted(A),
+            Event::SignInRefused("No.".into()),
         ]);
-        assert_eq!(state.key, None);
-        assert!(state.job.is_some());
-        assert!(state.sign_in_error.is_some());
+        assert_eq!(state.access, Access::Out(Some("No.".into())));
+        assert!(state.key().is_none() && state.job.is_some());
     }
 
     #[test]
     fn signing_out_forgets_everything() {
-        let state = after([
-            Event::SignedIn("key".into()),
-            created("a"),
-            Event::SignedOut,
-        ]);
-        assert_eq!(state, State::default());
+        let state = after([signed_in(), submitted(A), Event::SignedOut]);
+        assert_eq!(state.access, Access::Out(None));
+        assert!(state.job.is_none() && state.workers.is_none() && state.invite.is_none());
+    }
+
+    #[test]
+    fn an_invite_ends_by_the_clock_of_this_page() {
+        let created = InviteCreated {
+            invite_token: "v1.a.b".into(),
+            invite_url: "https://host/worker?invite=v1.a.b".into(),
+            short_code: None,
+            short_invite_url: None,
+            phrase_slug: None,
+            phrase_code: None,
+            phrase_invite_url: None,
+            invite_qr_data_url: None,
+            expires_at: IsoTime(UnixMillis(99_000_000)),
+            ttl_sec: 60,
+        };
+        let state = after([Event::InviteMade {
+            created: Box::new(created),
+            label: None,
+            at: UnixMillis(5_000),
+        }]);
+        assert_eq!(state.invite.unwrap().ends_at, UnixMillis(65_000));
+    }
+
+    #[test]
+    fn the_key_is_not_shown_in_logs() {
+        let shown = format!("{:?}", after([signed_in()]));
+        assert!(!shown.contains("secret"), "{shown}");
     }
 }

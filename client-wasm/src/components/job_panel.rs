@@ -1,83 +1,144 @@
 //! How the submitted job goes, and what came out.
 
 use leptos::prelude::*;
-use serde_json::Value;
+use shared::api::{JobStatus, ShardCounts};
+use shared::time::UnixMillis;
 
 use crate::app::Store;
+use crate::components::field::{Text, flag};
+use crate::components::outcome::{OutcomeView, totals_view};
+use crate::figures::Figures;
 use crate::format;
-use crate::state::{Job, Shards};
+use crate::state::{FollowedJob, State};
+use crate::totals::Totals;
+use crate::words;
 
 /// Progress and result of the job submitted last.
 #[component]
 pub(crate) fn JobPanel() -> impl IntoView {
     let store = expect_context::<Store>();
-    let job = store.select(|state| state.job.clone());
-    let note = store.select(|state| state.note.clone());
+    let id = store.select(|state| Some(state.job.as_ref()?.id.to_string()));
+    let status = store.select(|state| Some(status_name(state.job.as_ref()).to_owned()));
     view! {
-        {move || job.get().map(|job| view! {
-            <section aria-labelledby="job" data-status=job.status.clone() id="job-panel">
-                <h2 id="job">"Job"</h2>
-                <p class="hint mono">{job.job_id.clone()}</p>
-                {move || note.get().map(|note| view! { <p class="hint">{note}</p> })}
-                <p id="job-status" aria-live="polite">{status_text(&job)}</p>
-                {job.task.shards.map(|shards| view! { <Progress shards/> })}
-                {job.error.clone().map(|error| view! { <p class="error" id="job-error">{error}</p> })}
-                {(!job.result.is_null()).then(|| view! { <ResultView result=job.result.clone()/> })}
-            </section>
-        })}
+        <section id="job-panel" aria-labelledby="job-title" data-status=status>
+            <div class="heading">
+                <h2 id="job-title" tabindex="-1">"Job"</h2>
+                <span class="hint mono" id="job-id">{id}</span>
+            </div>
+            {move || if id.with(Option::is_some) {
+                view! { <Going/> }.into_any()
+            } else {
+                view! {
+                    <p class="hint">
+                        "Nothing has been run in this tab yet. How a job goes and what comes out \
+                         is shown here."
+                    </p>
+                }.into_any()
+            }}
+        </section>
     }
 }
 
-fn status_text(job: &Job) -> String {
-    let is_idle = job.task.shards.is_some_and(|shards| shards.completed == 0);
-    match job.status.as_str() {
-        "queued" => "Waiting for a free device.".to_owned(),
-        "running" if is_idle => "Running, no shard is done yet.".to_owned(),
-        "running" => "Running.".to_owned(),
-        "done" => "Done.".to_owned(),
-        "failed" => "Failed.".to_owned(),
-        other => other.to_owned(),
+fn status_name(job: Option<&FollowedJob>) -> &'static str {
+    let Some(job) = job else { return "none" };
+    match job.state.as_ref().map(|state| state.status) {
+        None => "submitted",
+        Some(JobStatus::Queued) => "queued",
+        Some(JobStatus::Running) => "running",
+        Some(JobStatus::Done) => "done",
+        Some(JobStatus::Failed) => "failed",
     }
 }
 
 #[component]
-fn Progress(shards: Shards) -> impl IntoView {
-    let text = format!(
-        "{} of {}",
-        format::grouped(shards.completed),
-        format::counted(shards.total, "shard")
-    );
-    let failed =
-        (shards.failed > 0).then(|| format!(", {} failed", format::grouped(shards.failed)));
+fn Going() -> impl IntoView {
+    let store = expect_context::<Store>();
+    let status = store.select(|state| state.job.as_ref().map(words::status));
+    let error = store.select(|state| {
+        let error = state.job.as_ref()?.state.as_ref()?.error.as_ref()?;
+        Some(words::job_error(error))
+    });
+    let note = store.select(|state| state.job.as_ref()?.note.clone());
+    let link = store.select(|state| words::link(state.job.as_ref()?.link).map(str::to_owned));
+    let partial = store.select(partial);
+    let has_partial = flag(move || partial.with(Option::is_some));
+    view! {
+        <p id="job-status" role="status">{status}</p>
+        <p class="error" id="job-error" role="alert">{error}</p>
+        <Progress/>
+        <p class="hint" id="job-note">{note}</p>
+        <p class="hint" id="job-link">{link}</p>
+        {move || has_partial.get().map(|_| view! {
+            <div id="partial">
+                <h3>"So far"</h3>
+                {totals_view(partial)}
+            </div>
+        }.into_any())}
+        <OutcomeView/>
+    }
+}
+
+/// What the shards amount to so far; it stays until the result has come.
+fn partial(state: &State) -> Option<Totals> {
+    let job = state.job.as_ref().filter(|job| job.outcome.is_none())?;
+    let partial = job.state.as_ref()?.partial.as_ref()?;
+    (partial.completed_shards > 0).then(|| Totals::of(partial))
+}
+
+fn figures(state: &State, now: UnixMillis) -> Option<Figures> {
+    Some(Figures::of(state.job.as_ref()?, now))
+}
+
+#[component]
+fn Progress() -> impl IntoView {
+    let store = expect_context::<Store>();
+    let figures = store.select_at(figures);
+    let is_whole = flag(move || counts(figures).is_none());
+    let text = move |part: fn(&Figures) -> String| -> Text {
+        Memo::new(move |_| figures.with(|figures| figures.as_ref().map(part)))
+    };
+    let count = move |part: fn(ShardCounts) -> u64| -> Text {
+        Memo::new(move |_| Some(part(counts(figures)?).to_string()))
+    };
     view! {
         <progress
             id="job-progress"
             aria-label="Shards done"
-            max=shards.total.to_string()
-            value=shards.completed.to_string()
+            hidden=is_whole
+            max=count(|shards| shards.total.max(1))
+            value=count(|shards| shards.completed)
         ></progress>
-        <p class="hint">{text}{failed}</p>
+        <dl class="figures">
+            <div hidden=is_whole>
+                <dt>"Shards"</dt>
+                <dd id="job-shards">{text(shards_done)}</dd>
+            </div>
+            <div hidden=is_whole>
+                <dt>"Speed"</dt>
+                <dd id="job-rate">{text(|figures| figures.rate.clone())}</dd>
+            </div>
+            <div>
+                <dt>{text(|figures| figures.time_label.to_owned())}</dt>
+                <dd id="job-time">{text(|figures| figures.time.clone())}</dd>
+            </div>
+        </dl>
     }
 }
 
-#[component]
-fn ResultView(result: Value) -> impl IntoView {
-    let pi = result["derived"]["piEstimate"].as_f64();
-    let error = result["error"]["message"].as_str().map(str::to_owned);
-    let output = result["output"]["text"]
-        .as_str()
-        .filter(|text| !text.is_empty())
-        .map(str::to_owned);
-    let value = result
-        .get("returnValue")
-        .or_else(|| result.get("aggregate"))
-        .unwrap_or(&result);
-    let value = serde_json::to_string_pretty(value).unwrap_or_default();
-    view! {
-        {pi.map(|pi| view! { <h3>"Estimate of pi"</h3> <p class="figure">{pi.to_string()}</p> })}
-        {error.map(|error| view! { <h3>"Error"</h3> <p class="error" id="run-error">{error}</p> })}
-        {output.map(|text| view! { <h3>"Console"</h3> <pre id="console" tabindex="0">{text}</pre> })}
-        <h3>"Result"</h3>
-        <pre id="result" tabindex="0">{value}</pre>
+fn counts(figures: Memo<Option<Figures>>) -> Option<ShardCounts> {
+    figures.with(|figures| figures.as_ref()?.shards)
+}
+
+fn shards_done(figures: &Figures) -> String {
+    let Some(shards) = figures.shards else {
+        return String::new();
+    };
+    let (completed, total) = (
+        format::grouped(shards.completed),
+        format::grouped(shards.total),
+    );
+    match shards.failed {
+        0 => format!("{completed} of {total}"),
+        failed => format!("{completed} of {total}, {} failed", format::grouped(failed)),
     }
 }

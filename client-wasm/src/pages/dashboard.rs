@@ -1,33 +1,21 @@
-//! What a client sees when signed in: devices, a new job, and how it goes.
+//! What a client sees when signed in: a new job, devices, and how the job goes.
+//!
+//! What grows by itself comes last in its column, so that nothing moves away from under a pointer.
 
 use leptos::prelude::*;
 
-use crate::app::Store;
 use crate::components::devices::Devices;
 use crate::components::job_panel::JobPanel;
 use crate::components::new_job::NewJob;
-use crate::state::Event;
 
 /// The signed-in page.
 #[component]
 pub(crate) fn Dashboard() -> impl IntoView {
-    let store = expect_context::<Store>();
-    let alert = store.select(|state| state.alert.clone());
     view! {
         <main class="wide">
-            <div class="column">
-                <Show when=move || alert.get().is_some()>
-                    <section class="alert" role="alert">
-                        <p>{alert}</p>
-                        <button on:click=move |_| store.apply(Event::AlertClosed)>"Close"</button>
-                    </section>
-                </Show>
-                <NewJob/>
-                <JobPanel/>
-            </div>
-            <div class="column">
-                <Devices/>
-            </div>
+            <NewJob/>
+            <Devices/>
+            <JobPanel/>
         </main>
     }
 }
