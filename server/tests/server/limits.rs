@@ -1,6 +1,11 @@
 //! What one address may ask, and whose word is taken on addresses.
 
+use std::time::Duration;
+
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::support::server::KEY;
 use crate::support::{Answer, Client, TestServer};
@@ -175,6 +180,26 @@ async fn invite_links_cannot_be_guessed_at_leisure() {
     }
     assert_eq!(follow(&good, "192.0.2.1").await, 429);
     assert_eq!(follow(&good, "192.0.2.2").await, 302);
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let server = TestServer::start().await;
+    let authority = server.url.strip_prefix("http://").unwrap();
+    let mut socket = TcpStream::connect(authority).await.unwrap();
+    let head = format!(
+        "POST /api/jobs HTTP/1.1\r\nhost: {authority}\r\nx-client-token: {KEY}\r\n\
+         content-type: application/json\r\ncontent-length: 20\r\n\r\n{{\"a\":"
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let closed = timeout(Duration::from_secs(15), socket.read_to_string(&mut answer));
+    closed.await.expect("it is given up in time").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(
+        answer.contains("\"error\":\"Body came too slowly.\""),
+        "{answer}"
+    );
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests, too")]
 
+mod abuse;
 mod bad_jobs;
 mod battery;
 mod browser;
