@@ -227,3 +227,31 @@ fn prepare(socket: &TcpStream) -> std::io::Result<()> {
     sockopt::set_tcp_keepcnt(socket, KEEP_ALIVE_PROBES)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_so_many_connections_unless_it_is_a_proxys_or_loopback() {
+        let trust = ProxyTrust::parse("10.0.0.0/8").expect("a network");
+        let edge = Edge {
+            router: Router::new(),
+            rules: Rules::new(trust, String::new()),
+            stop: CancellationToken::new(),
+            cut: CancellationToken::new(),
+        };
+        let places = Places::new(2);
+        let admit = |peer: &str| edge.admit(peer.parse().unwrap(), &places);
+        let held = [admit("192.0.2.1"), admit("::ffff:192.0.2.1")];
+        assert!(held.iter().all(Option::is_some));
+        assert!(admit("192.0.2.1").is_none());
+        assert!(admit("192.0.2.2").is_some());
+        for many in ["127.0.0.1", "::1", "::ffff:127.0.0.1", "10.1.2.3"] {
+            let all: Vec<_> = (0..5).map(|_| admit(many)).collect();
+            assert!(all.iter().all(Option::is_some), "{many}");
+        }
+        drop(held);
+        assert!(admit("192.0.2.1").is_some());
+    }
+}

@@ -5,11 +5,11 @@ use shared::ids::{AttemptId, Nonce};
 use shared::limits::{MAX_ATTEMPTS_PER_LEAF, MAX_TICKETS_PER_FRAME};
 use shared::wire::{
     self, AttemptRange, ByeReason, Disposition, Held, Hello, ProtocolVersion, RefusalReason,
-    Refused, ResultBatch, ResultRow, SignedLeaf, Stage, ToServer,
+    Refused, ResultBatch, ResultRow, SignedLeaf, Stage, ToServer, ToWorker,
 };
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{Offer, TestServer, Worker, returned};
+use crate::support::{Offer, TestServer, Worker, open, returned};
 
 fn far_range() -> AttemptRange {
     AttemptRange {
@@ -210,6 +210,62 @@ async fn a_result_that_is_no_json_or_too_large_becomes_an_error_of_its_job() {
         assert_eq!(state["status"], "done");
         assert_eq!(state["result"]["exitCode"], 70);
         assert_eq!(state["result"]["error"]["message"], message);
+    }
+}
+
+#[tokio::test]
+async fn a_socket_that_sends_too_many_messages_is_closed_and_may_come_back() {
+    let server = TestServer::with(&[("WS_MAX_MESSAGES_PER_WINDOW", "5")]).await;
+    let mut other = server.worker().await;
+    let mut worker = Worker::offer(
+        &server.url,
+        &Offer {
+            secret: 2,
+            worker: "worker-other".into(),
+            ..Offer::invited(&server.client.invite().await)
+        },
+    )
+    .await;
+    for _ in 0..5 {
+        worker.say(&ToServer::Credit { limit: 1 }).await;
+    }
+    assert_eq!(
+        worker.bye().await,
+        ByeReason::Full,
+        "hello was the first of six"
+    );
+    let id = server
+        .client
+        .submit("/api/jobs", &json!({"a": 1, "b": 1}))
+        .await;
+    let assigned = other.assigned().await;
+    other.finish(&assigned, |_| returned("2")).await;
+    other.disposed().await;
+    assert_eq!(server.client.job(&id).await["result"], 2);
+}
+
+#[tokio::test]
+async fn an_address_has_few_sockets_that_have_not_said_hello() {
+    let server = TestServer::with(&[("WS_MAX_CONNECTIONS_PER_IP", "2")]).await;
+    let silent = [
+        Worker::connect(&server.url).await,
+        Worker::connect(&server.url).await,
+    ];
+    let refused = open(&server.url, &[]).await;
+    let Err(tokio_tungstenite::tungstenite::Error::Http(answer)) = refused else {
+        panic!("not refused: {refused:?}");
+    };
+    assert_eq!(answer.status(), 429);
+    let offer = Offer::invited(&server.client.invite().await);
+    let mut joined = Vec::new();
+    for mut worker in silent {
+        let hello = ToServer::Hello(Box::new(offer.hello()));
+        worker.say(&hello).await;
+        assert!(matches!(worker.next().await, ToWorker::Welcome(_)));
+        joined.push(worker);
+    }
+    for _ in 0..3 {
+        joined.push(server.worker().await);
     }
 }
 
