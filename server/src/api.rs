@@ -5,6 +5,7 @@ pub(crate) mod contents;
 pub(crate) mod health;
 pub(crate) mod invites;
 pub(crate) mod jobs;
+pub(crate) mod metrics;
 mod problem;
 pub(crate) mod workers;
 

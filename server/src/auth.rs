@@ -3,6 +3,7 @@
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use shared::ids::WorkerId;
 
 use crate::api::ApiError;
 use crate::app::App;
@@ -31,7 +32,17 @@ impl FromRequestParts<App> for ApiClient {
 
 /// A worker that has a session, or had one within a day.
 #[derive(Debug, Clone)]
-pub(crate) struct SessionWorker(());
+pub(crate) struct SessionWorker {
+    /// Which one.
+    pub worker: WorkerId,
+}
+
+impl SessionWorker {
+    /// Whether a request shows anything that could be a session token.
+    pub(crate) fn is_claimed(parts: &Parts) -> bool {
+        bearer(&parts.headers).is_some()
+    }
+}
 
 impl FromRequestParts<App> for SessionWorker {
     type Rejection = ApiError;
@@ -39,7 +50,9 @@ impl FromRequestParts<App> for SessionWorker {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         bearer(&parts.headers)
             .and_then(|token| app.tokens.check(token, app.clock.wall()))
-            .map(|_| Self(()))
+            .map(|claims| Self {
+                worker: claims.worker,
+            })
             .ok_or(ApiError::UnauthorizedWorker)
     }
 }

@@ -4,15 +4,19 @@
 //! held across `.await`, because there is none. Lives here: the mailbox and the loop. Not here: who
 //! runs what (`scheduler`), carrying effects out (`dispatch/shell`).
 
+mod books;
 mod catalog;
+mod history;
 mod sessions;
 mod shell;
+mod tally;
 mod watchers;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use scheduler::{Command, Event, JobAssignment, JobView, Scheduler, SchedulerConfig, WorkerView};
+use shared::api::ClusterMetrics;
 use shared::ids::{Digest32, JobId, Nonce, SessionId, WorkerId};
 use shared::job::{Capacity, JobSpec};
 use shared::wire::{DeviceFacts, Held, Refused, ResultBatch, WorkerLimits};
@@ -23,10 +27,11 @@ use crate::clock::Clock;
 use crate::gateway::Outbox;
 use crate::random;
 use crate::signer::Signer;
-use crate::store::{Store, UnfinishedJob};
+use crate::store::{EndedJobs, Store, UnfinishedJob};
 use shell::Shell;
 
 pub(crate) use catalog::ReadyJob;
+pub(crate) use history::MAX_LISTED;
 pub(crate) use sessions::LiveWorker;
 pub(crate) use watchers::Watch;
 
@@ -71,6 +76,7 @@ enum Letter {
     Control(JobId, Command, oneshot::Sender<()>),
     CancelAll(oneshot::Sender<Vec<JobId>>),
     Workers(oneshot::Sender<Vec<LiveWorker>>),
+    Metrics(oneshot::Sender<Arc<ClusterMetrics>>),
     Capacity(oneshot::Sender<Capacity>),
     Content(Digest32, oneshot::Sender<Option<Arc<str>>>),
     Join(Box<Join>),
@@ -105,7 +111,7 @@ pub(crate) struct Join {
     /// What it holds.
     pub held: Vec<Held>,
     /// What is known of its device.
-    pub device: DeviceFacts,
+    pub device: Arc<DeviceFacts>,
     /// To be answered with the time.
     pub challenge: Nonce,
     /// Opens the session again.
@@ -167,20 +173,20 @@ impl Place {
 }
 
 impl Dispatch {
-    /// Starts the task with the jobs that go on. It ends when the last handle is gone.
+    /// Starts the task with the jobs that go on, and with what became of the others. It ends when the last handle is gone.
     pub(crate) fn start(
         config: SchedulerConfig,
         signed_ttl_ms: u64,
         clock: Clock,
         store: Arc<dyn Store>,
         signer: Signer,
-        unfinished: Vec<UnfinishedJob>,
+        (unfinished, ended): (Vec<UnfinishedJob>, EndedJobs),
     ) -> (Self, JoinHandle<()>) {
         let (sender, letters) = mpsc::channel(MAX_LETTERS);
         let (commits, committed) = mpsc::unbounded_channel();
         let task = Task {
             scheduler: Scheduler::new(random::bytes(), config),
-            shell: Shell::new(signed_ttl_ms, clock, store, signer, commits),
+            shell: Shell::new(signed_ttl_ms, clock, store, signer, commits, ended),
             clock,
         };
         let dispatch = Self::new(sender);
@@ -269,6 +275,14 @@ impl Dispatch {
     /// [`Overloaded`].
     pub(crate) async fn workers(&self) -> Result<Vec<LiveWorker>, Overloaded> {
         self.ask(Letter::Workers).await
+    }
+
+    /// How everything stands, or stood a quarter of a second ago.
+    ///
+    /// # Errors
+    /// [`Overloaded`].
+    pub(crate) async fn metrics(&self) -> Result<Arc<ClusterMetrics>, Overloaded> {
+        self.ask(Letter::Metrics).await
     }
 
     /// Code or args of a job that has not ended.
@@ -427,6 +441,9 @@ impl Task {
             }
             Letter::Workers(reply) => {
                 let _ = reply.send(self.shell.worker_rows(&self.scheduler.workers()));
+            }
+            Letter::Metrics(reply) => {
+                let _ = reply.send(self.shell.metrics(&self.scheduler));
             }
             Letter::Content(hash, reply) => {
                 let _ = reply.send(self.shell.content(hash));

@@ -25,6 +25,7 @@ mod router;
 pub mod secrets;
 mod server;
 mod session_token;
+mod shard_name;
 mod signer;
 mod store;
 

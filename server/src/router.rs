@@ -8,7 +8,7 @@ use axum::routing::{get, post};
 use axum::{Router, middleware::from_fn_with_state};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::api::{self, contents, health, invites, jobs, workers};
+use crate::api::{self, contents, health, invites, jobs, metrics, workers};
 use crate::app::{self, App};
 use crate::{gateway, headers, limits, pages};
 
@@ -42,6 +42,8 @@ pub(crate) fn router(app: App) -> Router {
         .route(&at("/api/jobs/{job}/cancel"), post(jobs::cancel))
         .route(&at("/api/jobs/{job}/stream"), get(jobs::stream))
         .route(&at("/api/workers"), get(workers::list))
+        .route(&at("/api/metrics/cluster"), get(metrics::cluster))
+        .route(&at("/api/worker/metrics"), get(metrics::worker))
         .route(&at("/api/content/{hash}"), get(contents::show))
         .route(&at("/ws/worker"), get(gateway::open))
         // Always at the root.

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{App, AppParts, PublicKey};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::dispatch::Dispatch;
+use crate::dispatch::{Dispatch, MAX_LISTED};
 use crate::edge;
 use crate::gateway::{Gateway, GatewayParts, GatewaySettings};
 use crate::introduction;
@@ -77,6 +77,7 @@ impl Server {
         let key = Arc::new(key);
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data_dir)?);
         let unfinished = store.unfinished_jobs().await?;
+        let ended = store.ended_jobs(MAX_LISTED).await?;
         let address = listener.local_addr()?;
         tracing::info!(
             jobs = unfinished.len(),
@@ -96,7 +97,7 @@ impl Server {
             clock,
             Arc::clone(&store),
             signer.clone(),
-            unfinished,
+            (unfinished, ended),
         );
         let invites = Invites::load(
             Arc::clone(&store),

@@ -13,9 +13,11 @@ use std::future::Future;
 use std::pin::Pin;
 
 use range_set_blaze::RangeSetBlaze;
-use scheduler::Delta;
+use scheduler::{Delta, Ending};
+use shared::api::TaskBrief;
 use shared::ids::{Digest32, JobId, ShardIndex, WorkerId};
 use shared::job::JobSpec;
+use shared::plan::Plan;
 use shared::reduce::ReducerState;
 use shared::time::UnixMillis;
 use shared::wire::ShardResult;
@@ -46,6 +48,9 @@ pub(crate) trait Store: Send + Sync + std::fmt::Debug + 'static {
 
     /// Every job without an outcome, oldest first.
     fn unfinished_jobs(&self) -> StoreFuture<Vec<UnfinishedJob>>;
+
+    /// How many jobs have ended, and the `newest` of them. Reads nothing of the others.
+    fn ended_jobs(&self, newest: usize) -> StoreFuture<EndedJobs>;
 
     /// Makes `worker` belong to `secret` unless it belongs to another.
     fn bind_worker(&self, worker: WorkerId, secret: Digest32) -> StoreFuture<Binding>;
@@ -131,6 +136,42 @@ pub(crate) struct UnfinishedJob {
     pub stored: StoredJob,
     /// Its completed shards.
     pub completed: RangeSetBlaze<u64>,
+}
+
+/// Jobs with an outcome.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct EndedJobs {
+    /// Those with a result.
+    pub done: u64,
+    /// Those without, but for the cancelled ones.
+    pub failed: u64,
+    /// Those that their owners ended.
+    pub cancelled: u64,
+    /// Completed shards of all sharded ones.
+    pub shards: u64,
+    /// Those that ended last, these in front.
+    pub newest: Vec<EndedJob>,
+}
+
+/// A job with an outcome, in a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EndedJob {
+    /// Its id.
+    pub job: JobId,
+    /// When it was accepted.
+    pub created_at: UnixMillis,
+    /// When it ended.
+    pub ended_at: UnixMillis,
+    /// What it is.
+    pub task: TaskBrief,
+    /// How it was cut.
+    pub plan: Plan,
+    /// Shards completed.
+    pub completed: u64,
+    /// Those of them that failed.
+    pub failed_shards: u64,
+    /// How it ended.
+    pub ending: Ending,
 }
 
 /// Whose a worker id is.

@@ -8,6 +8,7 @@ mod envelope;
 mod invite;
 mod job;
 mod live;
+mod metrics;
 mod number;
 mod problem;
 mod reduced;
@@ -23,6 +24,11 @@ pub use job::{
     RandomView, RunJsTask, ShardConfig, ShardCounts, Stopped, TaskView,
 };
 pub use live::{CHANGE_EVENT, Members, SNAPSHOT_EVENT};
+pub use metrics::{
+    ActiveShard, Capabilities, ClusterMetrics, JobCounters, JobMetrics, RuntimeMetrics,
+    ShardContext, ShardProgress, TaskBrief, WorkCounts, WorkerMetrics, WorkerPresence,
+    WorkerTotals, WorkersMetrics,
+};
 pub use number::JsNumber;
 pub use problem::Problem;
 pub use reduced::{AggregateObject, AggregateView, DerivedRatios, ReducedResult, ReducerView};

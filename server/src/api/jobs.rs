@@ -151,5 +151,5 @@ async fn store_and_submit(
     let (id, plan) = (job.job, job.spec.plan());
     let view = place.submit(ReadyJob::submitted(job)).await;
     let is_started = view.is_some_and(|view| view.started);
-    Ok((id, state::status(plan, is_started)))
+    Ok((id, JobStatus::unfinished(plan, is_started)))
 }

@@ -14,6 +14,7 @@ use shared::api::Problem;
 use shared::job::JobRequestError;
 
 use crate::dispatch::Overloaded;
+use crate::invites::InviteRefusal;
 use crate::limits::whole_seconds;
 use crate::store::StoreError;
 
@@ -32,6 +33,8 @@ pub(crate) enum ApiError {
     NotAWorkerSocket,
     /// No or a wrong client key.
     UnauthorizedClient,
+    /// No invite, or one that does not hold.
+    UnauthorizedInvite(InviteRefusal),
     /// No or a wrong session token.
     UnauthorizedWorker,
     /// A page of another origin.
@@ -111,6 +114,12 @@ impl ApiError {
                 "urn:cluster:problem:unauthorized-client",
                 "Unauthorized client",
                 "Unauthorized client token.".into(),
+            ),
+            Self::UnauthorizedInvite(refusal) => (
+                StatusCode::UNAUTHORIZED,
+                "urn:cluster:problem:unauthorized-invite",
+                "Unauthorized invite",
+                format!("Unauthorized worker invite: {}", refusal.reason()),
             ),
             Self::UnauthorizedWorker => (
                 StatusCode::UNAUTHORIZED,

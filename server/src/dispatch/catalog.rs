@@ -8,6 +8,7 @@ use shared::envelope::{LeafJob, RunJsTask, Task};
 use shared::ids::{Digest32, JobId};
 use shared::job::JobSpec;
 use shared::reduce::ReducerState;
+use shared::time::UnixMillis;
 
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -20,6 +21,8 @@ pub(crate) struct ReadyJob {
     pub(super) outline: JobOutline,
     /// What it is.
     pub(super) spec: Arc<JobSpec>,
+    /// When it was accepted, and when something of it was stored last.
+    pub(super) times: (UnixMillis, UnixMillis),
     /// Kept as long as the job is in memory.
     room: Option<OwnedSemaphorePermit>,
 }
@@ -50,6 +53,7 @@ impl ReadyJob {
                 reclaim: false,
             },
             spec: Arc::new(job.spec),
+            times: (job.created_at, job.created_at),
             room: None,
         }
     }
@@ -72,6 +76,7 @@ impl ReadyJob {
                 reclaim: true,
             },
             spec: Arc::new(stored.spec),
+            times: (stored.created_at, stored.updated_at),
             room: None,
         }
     }
@@ -198,7 +203,6 @@ impl Catalog {
 #[cfg(test)]
 mod tests {
     use shared::job::{JobLimits, parse_run_js};
-    use shared::time::UnixMillis;
 
     use super::*;
 

@@ -1,6 +1,7 @@
 //! What is known of each session beside what the scheduler knows: its socket and its device.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use scheduler::WorkerView;
 use shared::ids::{Digest32, Nonce, SessionId, WorkerId};
@@ -25,7 +26,7 @@ pub(crate) struct LiveWorker {
     /// Milliseconds since it was heard last.
     pub last_seen_ms: u64,
     /// What is known of its device.
-    pub device: DeviceFacts,
+    pub device: Arc<DeviceFacts>,
 }
 
 #[derive(Debug, Default)]
@@ -38,7 +39,7 @@ pub(super) struct Sessions {
 #[derive(Debug)]
 struct Session {
     worker: WorkerId,
-    device: DeviceFacts,
+    device: Arc<DeviceFacts>,
     last_seen: Millis,
     /// `None` while it is away.
     socket: Option<Socket>,
@@ -61,8 +62,8 @@ struct Greeting {
 }
 
 impl Sessions {
-    /// A socket says hello. An earlier one of the same session is closed.
-    pub(super) fn attach(&mut self, join: Join, now: Millis) {
+    /// A socket says hello. An earlier one of the same session is closed; whether there was one.
+    pub(super) fn attach(&mut self, join: Join, now: Millis) -> bool {
         if self.is_closing {
             join.outbox.dismiss(ByeReason::ShuttingDown);
         }
@@ -83,9 +84,11 @@ impl Sessions {
             socket: Some(socket),
         };
         let before = self.known.insert(join.session, session);
-        if let Some(socket) = before.and_then(|session| session.socket) {
+        let replaced = before.and_then(|session| session.socket);
+        if let Some(socket) = &replaced {
             socket.outbox.dismiss(ByeReason::Replaced);
         }
+        replaced.is_some()
     }
 
     /// Whether this socket is the session's own, and not one that was replaced.
@@ -108,12 +111,16 @@ impl Sessions {
         is_own
     }
 
-    /// The session is over. Its socket, if it still has one, is of no use any more.
-    pub(super) fn end(&mut self, session: SessionId) {
-        let ended = self.known.remove(&session);
-        if let Some(socket) = ended.and_then(|session| session.socket) {
-            socket.outbox.dismiss(ByeReason::Replaced);
-        }
+    /// The session is over. Its socket, if it still has one, is of no use any more; whose it was.
+    pub(super) fn end(&mut self, session: SessionId) -> Option<WorkerId> {
+        let ended = self.known.remove(&session)?;
+        ended.socket?.outbox.dismiss(ByeReason::Replaced);
+        Some(ended.worker)
+    }
+
+    /// When a session was heard of last.
+    pub(super) fn last_seen(&self, session: SessionId) -> Option<Millis> {
+        self.known.get(&session).map(|session| session.last_seen)
     }
 
     pub(super) fn dismiss_all(&mut self) {
@@ -183,7 +190,7 @@ impl Sessions {
                     slots: view.slots,
                     in_flight: view.in_flight,
                     last_seen_ms: now.since(session.last_seen),
-                    device: session.device.clone(),
+                    device: Arc::clone(&session.device),
                 })
             })
             .collect();

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use scheduler::{Delta, Effect, JobAssignment, JobOutline, WorkerView};
+use scheduler::{Delta, Effect, JobAssignment, JobOutline, Scheduler, WorkerView};
+use shared::api::ClusterMetrics;
 use shared::envelope::{AssignLeaf, Leaf, LeafJob, TimeLeaf};
 use shared::ids::{Digest32, JobId, Nonce, SessionId};
 use shared::job::JobSpec;
@@ -11,13 +12,15 @@ use shared::limits::INLINE_CONTENT_BYTES;
 use shared::wire::{self, ProtocolVersion, ToWorker};
 use tokio::sync::mpsc;
 
+use super::books::Books;
 use super::catalog::{Catalog, ReadyJob};
 use super::sessions::{LiveWorker, Sessions};
+use super::tally::Moment;
 use super::watchers::{Watch, Watchers};
 use super::{Commit, Join};
 use crate::clock::Clock;
 use crate::signer::Signer;
-use crate::store::Store;
+use crate::store::{EndedJobs, Store};
 
 pub(super) struct Shell {
     signed_ttl_ms: u64,
@@ -28,6 +31,7 @@ pub(super) struct Shell {
     catalog: Catalog,
     sessions: Sessions,
     watchers: Watchers,
+    books: Books,
 }
 
 impl Shell {
@@ -37,6 +41,7 @@ impl Shell {
         store: Arc<dyn Store>,
         signer: Signer,
         commits: mpsc::UnboundedSender<Commit>,
+        ended: EndedJobs,
     ) -> Self {
         Self {
             signed_ttl_ms,
@@ -47,10 +52,13 @@ impl Shell {
             catalog: Catalog::default(),
             sessions: Sessions::default(),
             watchers: Watchers::default(),
+            books: Books::open(ended),
         }
     }
 
     pub(super) fn add_job(&mut self, job: ReadyJob) -> JobOutline {
+        let (id, task) = (job.outline.job, (&*job.spec).into());
+        self.books.began(id, task, job.spec.plan(), job.times);
         self.catalog.add(job)
     }
 
@@ -74,13 +82,32 @@ impl Shell {
         self.sessions.rows(views, self.clock.mono())
     }
 
+    pub(super) fn metrics(&mut self, scheduler: &Scheduler) -> Arc<ClusterMetrics> {
+        let now = self.now();
+        self.books.look(scheduler, &self.sessions, now)
+    }
+
+    fn now(&self) -> Moment {
+        Moment {
+            mono: self.clock.mono(),
+            wall: self.clock.wall(),
+        }
+    }
+
     pub(super) fn has_workers(&self) -> bool {
         self.sessions.has_sockets()
     }
 
     pub(super) fn attach(&mut self, join: Join) {
         let was_deserted = !self.has_workers();
-        self.sessions.attach(join, self.clock.mono());
+        let now = self.now();
+        let (worker, slots, device) = (join.worker.clone(), join.slots, Arc::clone(&join.device));
+        let has_replaced = self.sessions.attach(join, now.mono);
+        let tally = &mut self.books.tally;
+        tally.connected(&worker, slots, device, now);
+        if has_replaced {
+            tally.disconnected(&worker, now);
+        }
         if was_deserted {
             self.watchers.all_changed();
         }
@@ -91,7 +118,11 @@ impl Shell {
     }
 
     pub(super) fn detach(&mut self, session: SessionId, connection: u64) -> bool {
-        let is_own = self.sessions.detach(session, connection, self.clock.mono());
+        let now = self.now();
+        let is_own = self.sessions.detach(session, connection, now.mono);
+        if is_own && let Some(worker) = self.sessions.worker(session) {
+            self.books.tally.disconnected(worker, now);
+        }
         if is_own && !self.has_workers() {
             self.watchers.all_changed();
         }
@@ -123,13 +154,30 @@ impl Shell {
                     self.signer.after_leaves(outbox.clone(), frame).await;
                 }
             }
-            Effect::JobChanged { job } => self.watchers.changed(job),
-            Effect::Contributed { .. } => {}
-            Effect::JobEnded { job, .. } => {
+            Effect::Contributed { job, contributions } => {
+                let now = self.now();
+                self.books.contributed(job, &contributions, now);
+            }
+            Effect::JobChanged { job } => {
+                self.books.changed(job, self.clock.wall());
+                self.watchers.changed(job);
+            }
+            Effect::JobEnded {
+                job,
+                completed,
+                failed,
+                ending,
+            } => {
+                let now = self.clock.wall();
+                self.books.ended(job, completed, failed, ending, now);
                 self.catalog.remove(job);
                 self.watchers.ended(job);
             }
-            Effect::SessionEnded { session } => self.sessions.end(session),
+            Effect::SessionEnded { session } => {
+                if let Some(worker) = self.sessions.end(session) {
+                    self.books.tally.disconnected(&worker, self.now());
+                }
+            }
         }
     }
 

@@ -137,7 +137,7 @@ impl Connection {
             slots: hello.slots.min(self.gateway.settings.limits.max_slots),
             credit: hello.credit,
             held: hello.held,
-            device: tidy(hello.device),
+            device: tidy(hello.device).into(),
             challenge: hello.challenge,
             token: admitted.token.clone(),
             limits: self.gateway.settings.limits,

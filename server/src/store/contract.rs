@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use range_set_blaze::RangeSetBlaze;
-use scheduler::{Delta, JobEnd};
+use scheduler::{Delta, Ending, JobEnd};
+use shared::api::TaskBrief;
 use shared::ids::{Digest32, JobId, ShardIndex, WorkerId};
 use shared::job::{JobLimits, JobSpec, parse_add, parse_run_js};
 use shared::reduce::ReducerState;
@@ -12,8 +13,8 @@ use shared::wire::{ResultStatus, ShardResult};
 use tokio::sync::oneshot;
 
 use super::{
-    Binding, InviteLink, InviteRecord, InviteToken, LinkedInvite, NewInvite, NewJob, Outcome,
-    RecordedInvite, Store, StoreError, StoredJob, UnfinishedJob,
+    Binding, EndedJobs, InviteLink, InviteRecord, InviteToken, LinkedInvite, NewInvite, NewJob,
+    Outcome, RecordedInvite, Store, StoreError, StoredJob, UnfinishedJob,
 };
 
 /// A place where a store lives, so that it can be closed and opened again.
@@ -33,6 +34,7 @@ macro_rules! contract_tests {
             a_delta_without_its_predecessor_is_refused,
             a_delta_of_no_open_job_is_refused,
             every_outcome_is_read_back_and_ends_the_job,
+            ended_jobs_are_counted_and_the_newest_are_listed,
             deltas_that_are_sent_together_are_all_stored,
             a_worker_id_belongs_to_its_first_secret,
             the_newest_invite_is_known,
@@ -299,6 +301,47 @@ pub(super) async fn every_outcome_is_read_back_and_ends_the_job(home: &dyn Home)
         assert_eq!(stored.progress.completed, 5);
     }
     assert_eq!(store.unfinished_jobs().await, Ok(Vec::new()));
+}
+
+pub(super) async fn ended_jobs_are_counted_and_the_newest_are_listed(home: &dyn Home) {
+    let store = home.open();
+    assert_eq!(store.ended_jobs(2).await, Ok(EndedJobs::default()));
+    let add = NewJob {
+        spec: parse_add(&serde_json::json!({"a": 2, "b": 40})).unwrap(),
+        ..sharded_job(1)
+    };
+    for (job, completed, end) in [
+        (add, 0..=0, JobEnd::Single(result("42"))),
+        (sharded_job(2), 0..=9, JobEnd::Reduced),
+        (sharded_job(3), 0..=4, JobEnd::Failed("why".into())),
+        (sharded_job(4), 0..=1, JobEnd::Cancelled),
+    ] {
+        let id = job.job;
+        store.insert_job(job).await.unwrap();
+        let last = Delta {
+            failed_shards: 1,
+            end: Some(end),
+            ..delta(id, 1, completed)
+        };
+        persist(&*store, last).await.unwrap();
+        // Each ends in a millisecond of its own, so that their order is known.
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    store.insert_job(sharded_job(5)).await.unwrap();
+    let ended = store.ended_jobs(2).await.unwrap();
+    assert_eq!((ended.done, ended.failed, ended.cancelled), (2, 1, 1));
+    assert_eq!(ended.shards, 10 + 5 + 2, "an addition has no shards");
+    let newest: Vec<_> = ended.newest.iter().map(|it| (it.job, it.ending)).collect();
+    assert_eq!(
+        newest,
+        [(job_id(4), Ending::Cancelled), (job_id(3), Ending::Failed)]
+    );
+    let failed = &ended.newest[1];
+    assert_eq!((failed.completed, failed.failed_shards), (5, 1));
+    assert_eq!(failed.created_at, sharded_job(3).created_at);
+    assert_eq!(failed.plan, sharded_job(3).spec.plan());
+    assert_eq!(failed.task, TaskBrief::from(&sharded_job(3).spec));
+    assert_eq!(failed.ended_at, read(&*store, job_id(3)).await.updated_at);
 }
 
 pub(super) async fn deltas_that_are_sent_together_are_all_stored(home: &dyn Home) {

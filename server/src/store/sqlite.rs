@@ -24,8 +24,8 @@ use shared::wire::ShardResult;
 use tokio::sync::oneshot;
 
 use super::{
-    Binding, Done, InviteLink, InviteRecord, LinkedInvite, NewInvite, NewJob, RecordedInvite,
-    Store, StoreError, StoreFuture, StoredJob, UnfinishedJob,
+    Binding, Done, EndedJobs, InviteLink, InviteRecord, LinkedInvite, NewInvite, NewJob,
+    RecordedInvite, Store, StoreError, StoreFuture, StoredJob, UnfinishedJob,
 };
 use read::Readers;
 use writer::{Reply, Write};
@@ -163,6 +163,11 @@ impl Store for SqliteStore {
 
     fn unfinished_jobs(&self) -> StoreFuture<Vec<UnfinishedJob>> {
         self.readers.read(read::unfinished_jobs)
+    }
+
+    fn ended_jobs(&self, newest: usize) -> StoreFuture<EndedJobs> {
+        self.readers
+            .read(move |connection| read::ended_jobs(connection, newest))
     }
 
     fn bind_worker(&self, worker: WorkerId, secret: Digest32) -> StoreFuture<Binding> {

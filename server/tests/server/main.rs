@@ -7,6 +7,7 @@ mod control;
 mod hostile;
 mod jobs;
 mod limits;
+mod metrics;
 mod program;
 mod restart;
 mod sessions;

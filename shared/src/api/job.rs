@@ -23,6 +23,14 @@ pub enum JobStatus {
 }
 
 impl JobStatus {
+    /// Of a job that has not ended; `is_running` says whether it is with a worker.
+    pub const fn unfinished(plan: Plan, is_running: bool) -> Self {
+        match plan {
+            Plan::Single if !is_running => Self::Queued,
+            Plan::Single | Plan::Sharded(_) => Self::Running,
+        }
+    }
+
     /// Whether it will not change any more.
     pub const fn is_final(self) -> bool {
         match self {

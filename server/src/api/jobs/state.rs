@@ -4,7 +4,6 @@ use serde_json::value::RawValue;
 use shared::api::{ControlState, JobState, JobStatus, ReducedResult, RunEnvelope, TaskView};
 use shared::ids::JobId;
 use shared::job::JobSpec;
-use shared::plan::Plan;
 use shared::reduce::ReducerState;
 use shared::wire::ShardResult;
 
@@ -23,14 +22,6 @@ pub(super) enum Detail {
 /// Error of a job that its owner ended.
 const STOPPED: &str = "stopped_by_client";
 
-/// Status of a job that has not ended.
-pub(super) const fn status(plan: Plan, is_running: bool) -> JobStatus {
-    match plan {
-        Plan::Single if !is_running => JobStatus::Queued,
-        Plan::Single | Plan::Sharded(_) => JobStatus::Running,
-    }
-}
-
 /// A job that the scheduler has.
 pub(super) fn of_live(job: JobId, live: &LiveJob) -> JobState {
     let plan = live.spec.plan();
@@ -39,7 +30,7 @@ pub(super) fn of_live(job: JobId, live: &LiveJob) -> JobState {
     let mut state = unfinished(job, &live.spec, view.completed, view.failed, control);
     // A result that is not stored yet is with nobody, and still the job runs.
     let is_abandoned = view.in_flight == 0 && !live.has_workers;
-    state.status = status(plan, view.started && !is_abandoned);
+    state.status = JobStatus::unfinished(plan, view.started && !is_abandoned);
     let folds = live
         .spec
         .reducer()
@@ -107,7 +98,7 @@ fn unfinished(
 ) -> JobState {
     JobState {
         job_id: job,
-        status: status(spec.plan(), false),
+        status: JobStatus::unfinished(spec.plan(), false),
         control_state,
         execution_model: spec.plan().into(),
         task: TaskView::new(spec, control_state, completed, failed),

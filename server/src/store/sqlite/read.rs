@@ -5,14 +5,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use range_set_blaze::RangeSetBlaze;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use scheduler::Ending;
+use shared::api::TaskBrief;
 use shared::ids::{Digest32, JobId, ShardIndex, WorkerId};
+use shared::job::JobSpec;
 use shared::time::UnixMillis;
 use shared::wire::ShardResult;
 use tokio::sync::Semaphore;
 
 use super::codec::{damaged, decode};
 use super::{classify, connect};
-use crate::store::{Outcome, Progress, StoreError, StoreFuture, StoredJob, UnfinishedJob, ranges};
+use crate::store::{
+    EndedJob, EndedJobs, Outcome, Progress, StoreError, StoreFuture, StoredJob, UnfinishedJob,
+    ranges,
+};
 
 /// Queries that run at the same time.
 const MAX_READERS: usize = 4;
@@ -112,6 +118,59 @@ pub(super) fn unfinished_jobs(connection: &Connection) -> rusqlite::Result<Vec<U
     .collect()
 }
 
+const ENDED_COUNTS: &str = "SELECT outcome, count(*), sum(completed) \
+     FROM job_states INDEXED BY ended_jobs WHERE outcome IS NOT NULL GROUP BY outcome";
+
+const ENDED_NEWEST: &str = "SELECT id, created_ms, updated_ms, spec, completed, failed_shards, outcome \
+     FROM job_states INDEXED BY ended_jobs JOIN jobs ON id = job WHERE outcome IS NOT NULL \
+     ORDER BY updated_ms DESC LIMIT ?1";
+
+pub(super) fn ended_jobs(connection: &Connection, newest: usize) -> rusqlite::Result<EndedJobs> {
+    let mut ended = EndedJobs::default();
+    let mut statement = connection.prepare_cached(ENDED_COUNTS)?;
+    let mut rows = statement.query(())?;
+    while let Some(row) = rows.next()? {
+        let (outcome, jobs, completed) =
+            (row.get(0)?, row.get::<_, u64>(1)?, row.get::<_, u64>(2)?);
+        match ending(outcome)? {
+            Ending::Done => ended.done += jobs,
+            Ending::Failed => ended.failed += jobs,
+            Ending::Cancelled => ended.cancelled += jobs,
+        }
+        // A job of one run that ended without a result has completed nothing.
+        if outcome != super::batch::SINGLE {
+            ended.shards = ended.shards.saturating_add(completed);
+        }
+    }
+    let mut statement = connection.prepare_cached(ENDED_NEWEST)?;
+    let rows = statement.query_map((newest as i64,), ended_job)?;
+    ended.newest = rows.collect::<rusqlite::Result<_>>()?;
+    Ok(ended)
+}
+
+fn ended_job(row: &Row<'_>) -> rusqlite::Result<EndedJob> {
+    let spec: JobSpec = decode(row.get_ref("spec")?.as_blob()?)?;
+    Ok(EndedJob {
+        job: JobId::from_bytes(row.get("id")?),
+        created_at: UnixMillis(row.get("created_ms")?),
+        ended_at: UnixMillis(row.get("updated_ms")?),
+        task: TaskBrief::from(&spec),
+        plan: spec.plan(),
+        completed: row.get("completed")?,
+        failed_shards: row.get("failed_shards")?,
+        ending: ending(row.get("outcome")?)?,
+    })
+}
+
+fn ending(outcome: i64) -> rusqlite::Result<Ending> {
+    match outcome {
+        super::batch::SINGLE | super::batch::REDUCED => Ok(Ending::Done),
+        super::batch::FAILED => Ok(Ending::Failed),
+        super::batch::CANCELLED => Ok(Ending::Cancelled),
+        _ => Err(damaged("unknown outcome of a job")),
+    }
+}
+
 /// The union of all rows of completed shards.
 pub(super) fn completed(
     connection: &Connection,
@@ -201,16 +260,34 @@ fn outcome(row: &Row<'_>) -> rusqlite::Result<Option<Outcome>> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn finished_jobs_cost_nothing_at_start() {
+    fn plan_of(sql: &str) -> Vec<String> {
         let mut connection = Connection::open_in_memory().unwrap();
         super::super::schema::migrate(&mut connection).unwrap();
-        let sql = format!("EXPLAIN QUERY PLAN {}", unfinished_sql());
-        let mut statement = connection.prepare(&sql).unwrap();
-        let steps = statement
-            .query_map((), |row| row.get::<_, String>("detail"))
+        let mut statement = connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
             .unwrap();
-        let plan: Vec<String> = steps.map(Result::unwrap).collect();
+        let bound = statement.parameter_count();
+        let steps = statement
+            .query_map(rusqlite::params_from_iter(vec![160; bound]), |row| {
+                row.get::<_, String>("detail")
+            })
+            .unwrap();
+        steps.map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn ended_jobs_are_counted_without_reading_them_and_the_newest_without_sorting() {
+        let plan = plan_of(ENDED_COUNTS);
+        let has = |plan: &[String], part: &str| plan.iter().any(|step| step.contains(part));
+        assert!(has(&plan, "COVERING INDEX ended_jobs"), "{plan:?}");
+        let plan = plan_of(ENDED_NEWEST);
+        assert!(has(&plan, "INDEX ended_jobs"), "{plan:?}");
+        assert!(!has(&plan, "TEMP B-TREE"), "{plan:?}");
+    }
+
+    #[test]
+    fn finished_jobs_cost_nothing_at_start() {
+        let plan = plan_of(&unfinished_sql());
         let has = |part: &str| plan.iter().any(|step| step.contains(part));
         assert!(has("job_states USING INDEX unfinished_jobs"), "{plan:?}");
         assert!(has("SEARCH jobs USING INDEX"), "{plan:?}");

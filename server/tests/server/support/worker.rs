@@ -32,6 +32,7 @@ pub(crate) struct Offer {
     pub(crate) slots: u16,
     pub(crate) credit: u32,
     pub(crate) held: Vec<Held>,
+    pub(crate) device: DeviceFacts,
 }
 
 impl Offer {
@@ -43,6 +44,7 @@ impl Offer {
             slots: 4,
             credit: 16,
             held: Vec::new(),
+            device: DeviceFacts::default(),
         }
     }
 
@@ -65,7 +67,7 @@ impl Offer {
             secret: WorkerSecret::from_bytes([self.secret; 16]),
             slots: self.slots,
             credit: self.credit,
-            device: DeviceFacts::default(),
+            device: self.device.clone(),
             self_test: SelfTest::Native,
             challenge: Nonce::from_bytes([7; 16]),
             held: self.held.clone(),

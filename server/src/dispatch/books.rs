@@ -1,0 +1,168 @@
+//! The books of the cluster: who did what, and what became of the jobs.
+//!
+//! Lives here: putting both together into what `/api/metrics/cluster` shows. Looking costs time in
+//! proportion to workers and running jobs, so what was seen is shown again for a short while, however
+//! many ask.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use scheduler::{Contribution, Ending, HeldShard, Scheduler, WorkerView};
+use shared::api::{ActiveShard, ClusterMetrics, IsoTime, RuntimeMetrics, ShardContext, TaskBrief};
+use shared::ids::{JobId, WorkerId};
+use shared::plan::Plan;
+use shared::time::{Millis, UnixMillis};
+
+use super::history::{Brief, History};
+use super::sessions::Sessions;
+use super::tally::{Moment, Tally};
+use crate::shard_name::shard_name;
+use crate::store::EndedJobs;
+
+/// How long a look is good for, in milliseconds.
+const LOOK_MS: u64 = 250;
+/// Shards that are shown of each worker.
+const SHARDS_PER_WORKER: usize = 3;
+
+#[derive(Debug)]
+pub(super) struct Books {
+    pub(super) tally: Tally,
+    history: History,
+    look: Option<(Millis, Arc<ClusterMetrics>)>,
+}
+
+impl Books {
+    pub(super) fn open(ended: EndedJobs) -> Self {
+        Self {
+            tally: Tally::default(),
+            history: History::load(ended),
+            look: None,
+        }
+    }
+
+    /// A job was taken in, which changed last at `updated_at`.
+    pub(super) fn began(
+        &mut self,
+        job: JobId,
+        task: TaskBrief,
+        plan: Plan,
+        (created_at, updated_at): (UnixMillis, UnixMillis),
+    ) {
+        let brief = Brief {
+            task,
+            plan,
+            created_at,
+        };
+        self.history.began(job, brief, updated_at);
+    }
+
+    pub(super) fn changed(&mut self, job: JobId, at: UnixMillis) {
+        self.history.changed(job, at);
+    }
+
+    pub(super) fn contributed(&mut self, job: JobId, contributions: &[Contribution], at: Moment) {
+        let Some(brief) = self.history.brief(job) else {
+            return;
+        };
+        for contribution in contributions {
+            self.tally
+                .contributed(brief.task, brief.plan, contribution, at);
+            self.history.contributed(job, &contribution.worker);
+        }
+    }
+
+    pub(super) fn ended(
+        &mut self,
+        job: JobId,
+        completed: u64,
+        failed: u64,
+        ending: Ending,
+        at: UnixMillis,
+    ) {
+        self.history.ended(job, completed, failed, ending, at);
+    }
+
+    /// How everything stands, or stood a quarter of a second ago.
+    pub(super) fn look(
+        &mut self,
+        scheduler: &Scheduler,
+        sessions: &Sessions,
+        at: Moment,
+    ) -> Arc<ClusterMetrics> {
+        if let Some((seen, metrics)) = &self.look
+            && at.mono.since(*seen) < LOOK_MS
+        {
+            return Arc::clone(metrics);
+        }
+        let views = scheduler.workers();
+        let last_seen = |view: &WorkerView| sessions.last_seen(view.session);
+        let now = IsoTime(at.wall);
+        let metrics = Arc::new(ClusterMetrics {
+            now,
+            workers: self.tally.report(&views, last_seen, at),
+            runtime: self.runtime(scheduler, sessions.has_sockets(), &views, now),
+        });
+        self.look = Some((at.mono, Arc::clone(&metrics)));
+        metrics
+    }
+
+    fn runtime(
+        &self,
+        scheduler: &Scheduler,
+        has_workers: bool,
+        views: &[WorkerView],
+        now: IsoTime,
+    ) -> RuntimeMetrics {
+        let holder = |job| scheduler.holder(job);
+        let report = self
+            .history
+            .report(scheduler.progress(), has_workers, holder);
+        RuntimeMetrics {
+            now,
+            queue_depth: report.queue_depth,
+            active_assignments: report.active_assignments,
+            counters: report.counters,
+            jobs: report.jobs,
+            active_worker_shard_contexts: self.active_shards(scheduler, views),
+        }
+    }
+
+    /// Shards of sharded jobs that workers hold.
+    fn active_shards(
+        &self,
+        scheduler: &Scheduler,
+        views: &[WorkerView],
+    ) -> BTreeMap<WorkerId, Vec<ActiveShard>> {
+        let busy = views.iter().filter(|view| view.in_flight > 0);
+        busy.filter_map(|view| {
+            let held = scheduler.held_shards(view.session, SHARDS_PER_WORKER);
+            let shards: Vec<_> = held.iter().filter_map(|it| self.active_shard(it)).collect();
+            (!shards.is_empty()).then(|| (view.worker.clone(), shards))
+        })
+        .collect()
+    }
+
+    fn active_shard(&self, held: &HeldShard) -> Option<ActiveShard> {
+        let sharding = match self.history.brief(held.job)?.plan {
+            Plan::Single => return None,
+            Plan::Sharded(sharding) => sharding,
+        };
+        let units = sharding.units_of(held.shard)?;
+        let total_shards = sharding.total_shards();
+        Some(ActiveShard {
+            job_id: shard_name(held.job, held.shard).to_string(),
+            parent_job_id: held.job,
+            shard_index: held.shard.0,
+            total_shards,
+            attempt: held.attempt,
+            context: ShardContext {
+                parent_job_id: held.job,
+                shard_id: held.shard.0,
+                total_shards,
+                units: units.units,
+                total_units: sharding.total_units(),
+                offset: units.offset,
+            },
+        })
+    }
+}
