@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -10,7 +10,7 @@ use super::JsNumber;
 use crate::reduce::{Aggregate, Derived, Reducer, ReducerState};
 
 /// The reducer of a job, normalised.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum ReducerView {
     /// Adds fields.
@@ -30,6 +30,45 @@ pub enum ReducerView {
         /// Of which field.
         field: String,
     },
+}
+
+/// Only for JSON; by hand as that of a task.
+impl<'de> Deserialize<'de> for ReducerView {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        enum Kind {
+            Sum,
+            Collect,
+            Min,
+            Max,
+        }
+        #[derive(Deserialize)]
+        struct Tag {
+            #[serde(rename = "type")]
+            kind: Kind,
+        }
+        #[derive(Deserialize)]
+        struct Sum {
+            fields: Vec<String>,
+        }
+        #[derive(Deserialize)]
+        struct Extreme {
+            field: String,
+        }
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        let Tag { kind } = super::text::read(&text)?;
+        let field = || super::text::read(&text).map(|Extreme { field }| field);
+        Ok(match kind {
+            Kind::Sum => {
+                let Sum { fields } = super::text::read(&text)?;
+                Self::Sum { fields }
+            }
+            Kind::Collect => Self::Collect,
+            Kind::Min => Self::Min { field: field()? },
+            Kind::Max => Self::Max { field: field()? },
+        })
+    }
 }
 
 impl From<&Reducer> for ReducerView {
@@ -155,12 +194,11 @@ impl AggregateView {
 impl<'de> Deserialize<'de> for AggregateView {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Box::<RawValue>::deserialize(deserializer)?;
-        let read = if text.get().starts_with('[') {
-            serde_json::from_str(text.get()).map(Self::Rows)
+        if text.get().starts_with('[') {
+            super::text::read(&text).map(Self::Rows)
         } else {
-            serde_json::from_str(text.get()).map(Self::Numbers)
-        };
-        read.map_err(D::Error::custom)
+            super::text::read(&text).map(Self::Numbers)
+        }
     }
 }
 

@@ -1,10 +1,12 @@
-//! Values that are texts in JSON but something else here, for `#[serde(with = …)]`.
+//! Values that are texts in JSON but something else here, for `#[serde(with = …)]`; and values that
+//! are read from the text they came as.
 
 use std::fmt::Display;
 use std::str::FromStr;
 
-use serde::de::Error;
+use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer, Serializer};
+use serde_json::value::RawValue;
 
 pub(super) fn serialize<T: Display, S: Serializer>(
     value: &T,
@@ -21,4 +23,9 @@ where
     String::deserialize(deserializer)?
         .parse()
         .map_err(D::Error::custom)
+}
+
+/// What `text` holds.
+pub(super) fn read<T: DeserializeOwned, E: Error>(text: &RawValue) -> Result<T, E> {
+    serde_json::from_str(text.get()).map_err(E::custom)
 }
