@@ -21,7 +21,7 @@ pub(crate) fn Devices() -> impl IntoView {
                 <span class="hint" id="summary">{summary}</span>
             </div>
             <Invite/>
-            <div class="scroll" id="device-list" tabindex="0" role="region" aria-labelledby="devices-title">
+            <div class="scroll" id="device-list" tabindex="0" role="region" aria-label="Connected devices">
                 {move || workers.get().map(list)}
             </div>
         </section>
