@@ -113,6 +113,7 @@ fn answer(effect: Effect) -> Option<Event> {
         | Effect::Dispose { .. }
         | Effect::Revoke { .. }
         | Effect::Contributed { .. }
+        | Effect::JobSwitched { .. }
         | Effect::JobChanged { .. }
         | Effect::JobEnded { .. }
         | Effect::SessionEnded { .. } => None,

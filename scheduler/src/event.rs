@@ -155,7 +155,12 @@ pub enum Effect {
     Contributed {
         job: JobId,
         contributions: Vec<Contribution>,
+        /// The stored results of a sharded job, in the order of the contributions: as many for each
+        /// as it completed.
+        results: ShardResults,
     },
+    /// A job was paused or resumed, and that is stored.
+    JobSwitched { job: JobId, is_paused: bool },
     /// What `Scheduler::job` says of it has changed (after a commit, or by a hand-out).
     JobChanged { job: JobId },
     /// The job's end is stored; the scheduler has forgotten the job.
@@ -178,6 +183,9 @@ pub struct JobAssignment {
     pub shards: Vec<(ShardIndex, u32)>,
 }
 
+/// Shards and what came out of them; clones share it.
+pub type ShardResults = Arc<[(ShardIndex, ShardResult)]>;
+
 /// What one commit changes. Applying it twice is applying it once: `seq` tells.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Delta {
@@ -187,7 +195,7 @@ pub struct Delta {
     /// Shards that this delta completes.
     pub completed: RangeSetBlaze<u64>,
     /// What they returned, where the reducer keeps it: one row a shard, in no order.
-    pub rows: Arc<[(ShardIndex, ShardResult)]>,
+    pub rows: ShardResults,
     /// After this delta.
     pub failed_shards: u64,
     /// After this delta; `None` where it did not change.

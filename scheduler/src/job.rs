@@ -4,6 +4,7 @@
 //! committed one, which alone may be shown. Between them lie the deltas of the `ledger`.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use range_set_blaze::RangeSetBlaze;
 use shared::ids::{AttemptId, JobId, SessionId, ShardIndex, WorkerId};
@@ -14,7 +15,7 @@ use shared::time::Millis;
 use shared::wire::{self, AttemptRange, Disposition, ResultStatus, ShardResult};
 
 use crate::event::{
-    Command, Contribution, Delta, JobEnd, JobKind, JobOutline, JobProgress, JobView,
+    Command, Contribution, Delta, JobEnd, JobKind, JobOutline, JobProgress, JobView, ShardResults,
 };
 use crate::leaf::Slot;
 use crate::ledger::{Consequences, Ledger, Pending, Uncommitted, Verdict};
@@ -50,7 +51,7 @@ pub(crate) struct Delivery<'a> {
 #[derive(Debug, Default)]
 struct Batch {
     completed: Vec<u64>,
-    rows: Vec<(ShardIndex, ShardResult)>,
+    results: Vec<(ShardIndex, ShardResult)>,
     verdicts: Vec<Verdict>,
     pointless: Vec<Holder>,
     /// Paused or resumed.
@@ -294,11 +295,8 @@ impl Job {
         };
         match reducer.fold(&mut self.reducer_state, &result) {
             Ok(()) => {
-                let keeps_rows = reducer.keeps_rows();
                 self.complete(worker, shard, &result);
-                if keeps_rows {
-                    self.batch.rows.push((ShardIndex(shard), result));
-                }
+                self.batch.results.push((ShardIndex(shard), result));
                 if self.completed_count == self.plan.total_shards() {
                     self.end(JobEnd::Reduced);
                 }
@@ -368,23 +366,30 @@ impl Job {
         for range in completed.ranges() {
             self.completed.ranges_insert(range);
         }
+        let results: ShardResults = batch.results.into();
+        let keeps_rows = self.reducer.as_ref().is_some_and(Reducer::keeps_rows);
         let delta = Delta {
             job: self.id,
             seq: self.ledger.next_seq(),
             reducer_state: (!completed.is_empty() && self.reducer.is_some())
                 .then(|| self.reducer_state.clone()),
             completed,
-            rows: batch.rows.into(),
+            rows: if keeps_rows {
+                Arc::clone(&results)
+            } else {
+                Arc::default()
+            },
             failed_shards: self.failed_shards,
             high_water: self.reserved,
             is_paused: self.is_paused,
             end: batch.end,
         };
-        let bytes = estimate_bytes(&delta, &batch.verdicts);
+        let bytes = estimate_bytes(&delta, &results, &batch.verdicts);
         let consequences = Consequences {
             verdicts: batch.verdicts,
             pointless: batch.pointless,
             contributions: batch.contributions,
+            results,
         };
         let to_persist = uncommitted.follow(self.id, &mut self.ledger, |ledger| {
             ledger.append(delta, consequences, bytes, now)
@@ -407,15 +412,18 @@ impl Job {
     }
 
     /// Makes a stored delta what is shown.
-    pub(crate) fn apply(&mut self, settled: &mut Pending) {
+    /// Whether that paused or resumed it.
+    pub(crate) fn apply(&mut self, settled: &mut Pending) -> bool {
         let delta = &mut settled.delta;
         self.shown.completed += u64::try_from(delta.completed.len()).unwrap_or(u64::MAX);
         self.shown.failed = delta.failed_shards;
+        let is_switched = self.shown.is_paused != delta.is_paused;
         self.shown.is_paused = delta.is_paused;
         if let Some(state) = delta.reducer_state.take() {
             self.shown.reducer_state = state;
         }
         self.supply.raise_mark(delta.high_water);
+        is_switched
     }
 }
 
@@ -452,7 +460,11 @@ fn to_ranges(mut shards: Vec<u64>) -> RangeSetBlaze<u64> {
     set
 }
 
-fn estimate_bytes(delta: &Delta, verdicts: &[Verdict]) -> usize {
+fn estimate_bytes(
+    delta: &Delta,
+    results: &[(ShardIndex, ShardResult)],
+    verdicts: &[Verdict],
+) -> usize {
     let state = delta
         .reducer_state
         .as_ref()
@@ -462,11 +474,7 @@ fn estimate_bytes(delta: &Delta, verdicts: &[Verdict]) -> usize {
         Some(JobEnd::Failed(text)) => text.len() as u64,
         Some(JobEnd::Reduced | JobEnd::Cancelled) | None => 0,
     };
-    let rows: u64 = delta
-        .rows
-        .iter()
-        .map(|(_, result)| result.row_bytes())
-        .sum();
+    let rows: u64 = results.iter().map(|(_, result)| result.row_bytes()).sum();
     let texts = usize::try_from(end + rows).unwrap_or(usize::MAX);
     let ranges = delta.completed.ranges_len() + verdicts.len();
     DELTA_BYTES + 2 * state + texts + ranges * RANGE_BYTES

@@ -10,7 +10,7 @@ use shared::limits::{MAX_UNCOMMITTED_BYTES, MAX_UNCOMMITTED_MS};
 use shared::time::Millis;
 use shared::wire::{AttemptRange, Disposition};
 
-use crate::event::{Contribution, Delta};
+use crate::event::{Contribution, Delta, ShardResults};
 use crate::supply::Holder;
 
 /// First and longest wait before deltas are persisted again, in milliseconds.
@@ -33,6 +33,8 @@ pub(crate) struct Consequences {
     pub(crate) pointless: Vec<Holder>,
     /// Who did what.
     pub(crate) contributions: Vec<Contribution>,
+    /// What came out of it.
+    pub(crate) results: ShardResults,
 }
 
 /// A delta that may not be stored yet.

@@ -26,6 +26,6 @@ mod timers;
 pub use config::SchedulerConfig;
 pub use event::{
     Command, Contribution, Delta, Effect, Ending, Event, HeldShard, JobAssignment, JobEnd, JobKind,
-    JobOutline, JobProgress, JobView, WorkerView,
+    JobOutline, JobProgress, JobView, ShardResults, WorkerView,
 };
 pub use scheduler::Scheduler;

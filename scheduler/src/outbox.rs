@@ -6,7 +6,7 @@ use shared::ids::{JobId, Nonce, SessionId};
 use shared::limits::MAX_RANGES_PER_MESSAGE;
 use shared::wire::{AttemptRange, Disposed, Disposition};
 
-use crate::event::{Contribution, Delta, Effect, Ending, JobAssignment, JobProgress};
+use crate::event::{Contribution, Delta, Effect, Ending, JobAssignment, JobProgress, ShardResults};
 
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
@@ -16,7 +16,8 @@ pub(crate) struct Outbox {
     revocations: BTreeMap<SessionId, Vec<AttemptRange>>,
     assignments: Vec<Effect>,
     deltas: Vec<Delta>,
-    contributions: Vec<(JobId, Vec<Contribution>)>,
+    /// What happened to jobs, in order.
+    history: Vec<Effect>,
     changed_jobs: BTreeSet<JobId>,
     ended_jobs: Vec<(JobId, JobProgress, Ending)>,
 }
@@ -72,10 +73,23 @@ impl Outbox {
         self.deltas.push(delta);
     }
 
-    pub(crate) fn contributed(&mut self, job: JobId, contributions: Vec<Contribution>) {
+    pub(crate) fn contributed(
+        &mut self,
+        job: JobId,
+        contributions: Vec<Contribution>,
+        results: ShardResults,
+    ) {
         if !contributions.is_empty() {
-            self.contributions.push((job, contributions));
+            self.history.push(Effect::Contributed {
+                job,
+                contributions,
+                results,
+            });
         }
+    }
+
+    pub(crate) fn job_switched(&mut self, job: JobId, is_paused: bool) {
+        self.history.push(Effect::JobSwitched { job, is_paused });
     }
 
     pub(crate) fn job_changed(&mut self, job: JobId) {
@@ -95,7 +109,7 @@ impl Outbox {
             revocations,
             assignments,
             deltas,
-            contributions,
+            history,
             mut changed_jobs,
             ended_jobs,
         } = std::mem::take(self);
@@ -127,11 +141,7 @@ impl Outbox {
                 .into_iter()
                 .map(|delta| Effect::Persist(Box::new(delta))),
         );
-        effects.extend(
-            contributions
-                .into_iter()
-                .map(|(job, contributions)| Effect::Contributed { job, contributions }),
-        );
+        effects.extend(history);
         effects.extend(
             changed_jobs
                 .into_iter()

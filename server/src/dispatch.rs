@@ -7,6 +7,7 @@
 mod books;
 mod catalog;
 mod history;
+mod journal;
 mod sessions;
 mod shell;
 mod tally;
@@ -24,6 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
+use crate::config::EventSettings;
 use crate::gateway::Outbox;
 use crate::random;
 use crate::signer::Signer;
@@ -32,6 +34,7 @@ use shell::Shell;
 
 pub(crate) use catalog::ReadyJob;
 pub(crate) use history::MAX_LISTED;
+pub(crate) use journal::{Entry, Page, Shards, What, failures, first_seq_after_restart};
 pub(crate) use sessions::LiveWorker;
 pub(crate) use watchers::Watch;
 
@@ -73,6 +76,7 @@ enum Letter {
     Submit(Box<ReadyJob>, oneshot::Sender<JobView>),
     Job(JobId, oneshot::Sender<Option<LiveJob>>),
     Watch(JobId, oneshot::Sender<Option<Watch>>),
+    Events(JobId, u64, usize, oneshot::Sender<Option<Page>>),
     Control(JobId, Command, oneshot::Sender<()>),
     CancelAll(oneshot::Sender<Vec<JobId>>),
     Workers(oneshot::Sender<Vec<LiveWorker>>),
@@ -181,12 +185,13 @@ impl Dispatch {
         store: Arc<dyn Store>,
         signer: Signer,
         (unfinished, ended): (Vec<UnfinishedJob>, EndedJobs),
+        events: EventSettings,
     ) -> (Self, JoinHandle<()>) {
         let (sender, letters) = mpsc::channel(MAX_LETTERS);
         let (commits, committed) = mpsc::unbounded_channel();
         let task = Task {
             scheduler: Scheduler::new(random::bytes(), config),
-            shell: Shell::new(signed_ttl_ms, clock, store, signer, commits, ended),
+            shell: Shell::new(signed_ttl_ms, clock, store, signer, commits, ended, events),
             clock,
         };
         let dispatch = Self::new(sender);
@@ -242,6 +247,21 @@ impl Dispatch {
     /// [`Overloaded`].
     pub(crate) async fn watch(&self, job: JobId) -> Result<Option<Watch>, Overloaded> {
         self.ask(|reply| Letter::Watch(job, reply)).await
+    }
+
+    /// What is remembered of a sharded job's events after `after`, about `limit` of them; `None` where
+    /// nothing is.
+    ///
+    /// # Errors
+    /// [`Overloaded`].
+    pub(crate) async fn events(
+        &self,
+        job: JobId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Option<Page>, Overloaded> {
+        self.ask(|reply| Letter::Events(job, after, limit, reply))
+            .await
     }
 
     /// Tells a job what its owner wants. It holds once [`Self::watch`] shows it; a job that has
@@ -423,6 +443,9 @@ impl Task {
             Letter::Watch(job, reply) => {
                 let is_running = self.scheduler.job(job).is_some();
                 let _ = reply.send(is_running.then(|| self.shell.watch(job)));
+            }
+            Letter::Events(job, after, limit, reply) => {
+                let _ = reply.send(self.shell.events(job, after, limit));
             }
             Letter::Control(job, command, reply) => {
                 self.step(Event::Control { job, command }).await;

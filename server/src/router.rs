@@ -40,6 +40,7 @@ pub(crate) fn router(app: App) -> Router {
         .route(&at("/api/jobs/{job}/pause"), post(jobs::pause))
         .route(&at("/api/jobs/{job}/resume"), post(jobs::resume))
         .route(&at("/api/jobs/{job}/cancel"), post(jobs::cancel))
+        .route(&at("/api/jobs/{job}/events"), get(jobs::events))
         .route(&at("/api/jobs/{job}/stream"), get(jobs::stream))
         .route(&at("/api/workers"), get(workers::list))
         .route(&at("/api/metrics/cluster"), get(metrics::cluster))

@@ -98,6 +98,7 @@ impl Server {
             Arc::clone(&store),
             signer.clone(),
             (unfinished, ended),
+            config.events,
         );
         let invites = Invites::load(
             Arc::clone(&store),

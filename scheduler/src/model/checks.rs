@@ -199,8 +199,20 @@ impl Checks {
                     assert!(view.in_flight <= row.spec.shards);
                     self.check_credit_for(*job, view.completed);
                 }
-                Effect::Contributed { job, contributions } => {
+                Effect::Contributed {
+                    job,
+                    contributions,
+                    results,
+                } => {
                     let shards: u64 = contributions.iter().map(|it| it.completed).sum();
+                    let row = &store.rows[job];
+                    let is_sharded = row.spec.reducer().is_some();
+                    assert!(results.len() as u64 == if is_sharded { shards } else { 0 });
+                    for (shard, result) in results.iter() {
+                        assert!(row.completed.contains(shard.0), "commit before effect");
+                        let expected = row.spec.result(shard.0, row.spec.is_broken(shard.0));
+                        assert_eq!(*result, expected);
+                    }
                     *self.credited.entry(*job).or_default() += shards;
                 }
                 Effect::JobEnded { job, completed, .. } => {
@@ -214,7 +226,7 @@ impl Checks {
                     let sent = &self.sent;
                     self.known.retain(|nonce| sent[nonce].session != *session);
                 }
-                Effect::Welcome { .. } | Effect::Persist(_) => {}
+                Effect::Welcome { .. } | Effect::Persist(_) | Effect::JobSwitched { .. } => {}
             }
         }
     }

@@ -193,6 +193,7 @@ impl World {
             }
             Effect::Revoke { session, ranges } => self.send(session, Inbound::Revoke(ranges)),
             Effect::Contributed { .. }
+            | Effect::JobSwitched { .. }
             | Effect::JobChanged { .. }
             | Effect::JobEnded { .. }
             | Effect::SessionEnded { .. } => {}

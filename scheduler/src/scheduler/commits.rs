@@ -4,7 +4,7 @@ use shared::ids::{JobId, SessionId};
 use shared::wire::AttemptRange;
 
 use super::Scheduler;
-use crate::event::Ending;
+use crate::event::{Ending, ShardResults};
 use crate::leaf::{SlotState, attempt};
 use crate::ledger::{Consequences, Pending, Verdict};
 use crate::supply::Holder;
@@ -22,7 +22,8 @@ impl Scheduler {
             if let Some(delta) = closed.delta {
                 self.outbox.persist(delta);
             }
-            self.outbox.contributed(id, closed.contributions);
+            self.outbox
+                .contributed(id, closed.contributions, ShardResults::default());
             match job.supply.patience_ends() {
                 Some(at) => self.timers.set(Timer::Patience(id), at),
                 None => self.timers.cancel(Timer::Patience(id)),
@@ -64,14 +65,18 @@ impl Scheduler {
         let Some(job) = self.jobs.get_mut(&id) else {
             return;
         };
-        job.apply(&mut pending);
+        let is_switched = job.apply(&mut pending);
         self.touched_jobs.insert(id);
         let Consequences {
             verdicts,
             pointless,
             contributions,
+            results,
         } = pending.consequences;
-        self.outbox.contributed(id, contributions);
+        self.outbox.contributed(id, contributions, results);
+        if is_switched {
+            self.outbox.job_switched(id, pending.delta.is_paused);
+        }
         self.pronounce(&verdicts);
         for holder in pointless {
             self.withdraw(holder);

@@ -119,9 +119,10 @@ impl Server {
                 self.workers.remove(&session);
                 Vec::new()
             }
-            Effect::Contributed { .. } | Effect::JobChanged { .. } | Effect::JobEnded { .. } => {
-                Vec::new()
-            }
+            Effect::Contributed { .. }
+            | Effect::JobSwitched { .. }
+            | Effect::JobChanged { .. }
+            | Effect::JobEnded { .. } => Vec::new(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod collected;
 mod control;
+mod events;
 mod state;
 mod stream;
 
@@ -25,6 +26,7 @@ use crate::dispatch::{Place, ReadyJob};
 use crate::random;
 use crate::store::NewJob;
 pub(crate) use control::{cancel, pause, resume, stop_all};
+pub(crate) use events::events;
 use state::Detail;
 pub(crate) use stream::{Streams, stream};
 

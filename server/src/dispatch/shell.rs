@@ -14,11 +14,13 @@ use tokio::sync::mpsc;
 
 use super::books::Books;
 use super::catalog::{Catalog, ReadyJob};
+use super::journal::{Journal, Page, first_seq_after_restart};
 use super::sessions::{LiveWorker, Sessions};
 use super::tally::Moment;
 use super::watchers::{Watch, Watchers};
 use super::{Commit, Join};
 use crate::clock::Clock;
+use crate::config::EventSettings;
 use crate::signer::Signer;
 use crate::store::{EndedJobs, Store};
 
@@ -32,6 +34,7 @@ pub(super) struct Shell {
     sessions: Sessions,
     watchers: Watchers,
     books: Books,
+    journal: Journal,
 }
 
 impl Shell {
@@ -42,6 +45,7 @@ impl Shell {
         signer: Signer,
         commits: mpsc::UnboundedSender<Commit>,
         ended: EndedJobs,
+        events: EventSettings,
     ) -> Self {
         Self {
             signed_ttl_ms,
@@ -53,13 +57,36 @@ impl Shell {
             sessions: Sessions::default(),
             watchers: Watchers::default(),
             books: Books::open(ended),
+            journal: Journal::new(events),
         }
     }
 
     pub(super) fn add_job(&mut self, job: ReadyJob) -> JobOutline {
         let (id, task) = (job.outline.job, (&*job.spec).into());
         self.books.began(id, task, job.spec.plan(), job.times);
-        self.catalog.add(job)
+        let outline = self.catalog.add(job);
+        self.open_journal(&outline);
+        outline
+    }
+
+    /// Only sharded jobs have events.
+    fn open_journal(&mut self, outline: &JobOutline) {
+        if outline.reducer.is_none() {
+            return;
+        }
+        if outline.reclaim {
+            let completed = u64::try_from(outline.completed.len()).unwrap_or(u64::MAX);
+            let next_seq = first_seq_after_restart(completed, outline.seq);
+            let failed = outline.failed_shards;
+            self.journal
+                .resume(outline.job, next_seq, completed, failed);
+        } else {
+            self.journal.start(outline.job, self.clock.wall());
+        }
+    }
+
+    pub(super) fn events(&self, job: JobId, after: u64, limit: usize) -> Option<Page> {
+        self.journal.page(job, after, limit)
     }
 
     pub(super) fn spec(&self, job: JobId) -> Option<Arc<JobSpec>> {
@@ -154,9 +181,18 @@ impl Shell {
                     self.signer.after_leaves(outbox.clone(), frame).await;
                 }
             }
-            Effect::Contributed { job, contributions } => {
+            Effect::Contributed {
+                job,
+                contributions,
+                results,
+            } => {
                 let now = self.now();
                 self.books.contributed(job, &contributions, now);
+                let at = self.clock.wall();
+                self.journal.contributed(job, at, &contributions, results);
+            }
+            Effect::JobSwitched { job, is_paused } => {
+                self.journal.switched(job, self.clock.wall(), is_paused);
             }
             Effect::JobChanged { job } => {
                 self.books.changed(job, self.clock.wall());
@@ -170,6 +206,7 @@ impl Shell {
             } => {
                 let now = self.clock.wall();
                 self.books.ended(job, completed, failed, ending, now);
+                self.journal.ended(job, now, ending);
                 self.catalog.remove(job);
                 self.watchers.ended(job);
             }

@@ -54,6 +54,7 @@ impl Riot {
                 | Effect::Dispose { .. }
                 | Effect::Revoke { .. }
                 | Effect::Contributed { .. }
+                | Effect::JobSwitched { .. }
                 | Effect::JobChanged { .. }
                 | Effect::JobEnded { .. }
                 | Effect::SessionEnded { .. } => {}

@@ -1,5 +1,6 @@
 //! How a job stands, as clients see it: running ones as the scheduler says, ended ones as stored.
 
+use scheduler::Ending;
 use serde_json::value::RawValue;
 use shared::api::{ControlState, JobState, JobStatus, ReducedResult, RunEnvelope, TaskView};
 use shared::ids::JobId;
@@ -40,6 +41,15 @@ pub(super) fn of_live(job: JobId, live: &LiveJob) -> JobState {
         .flatten();
     state.waiting = (!live.has_workers).then(|| "no worker".into());
     state
+}
+
+/// How a stored job ended.
+pub(super) fn ending(stored: &StoredJob) -> Option<Ending> {
+    Some(match stored.outcome.as_ref()? {
+        Outcome::Single(_) | Outcome::Reduced => Ending::Done,
+        Outcome::Failed(_) => Ending::Failed,
+        Outcome::Cancelled => Ending::Cancelled,
+    })
 }
 
 /// A job as it is stored.
