@@ -296,6 +296,10 @@ pub struct HeldShard {
 /// What clients may know of a job: only what is committed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobView {
+    /// Of the last delta that is stored, as all before it are; 0 for none.
+    pub stored_seq: u64,
+    /// Of the last delta, stored or not.
+    pub last_seq: u64,
     pub completed: u64,
     pub failed: u64,
     /// Shards that are with a worker.

@@ -102,6 +102,7 @@ pub(crate) struct Job {
 /// The committed state.
 #[derive(Debug)]
 struct Shown {
+    seq: u64,
     completed: u64,
     failed: u64,
     is_paused: bool,
@@ -128,6 +129,7 @@ impl Job {
             completed_count,
             failed_shards: outline.failed_shards,
             shown: Shown {
+                seq: outline.seq,
                 completed: completed_count,
                 failed: outline.failed_shards,
                 is_paused: outline.is_paused,
@@ -145,6 +147,8 @@ impl Job {
 
     pub(crate) fn view(&self) -> JobView {
         JobView {
+            stored_seq: self.shown.seq,
+            last_seq: self.ledger.next_seq() - 1,
             completed: self.shown.completed,
             failed: self.shown.failed,
             in_flight: self.supply.in_flight(),
@@ -415,6 +419,7 @@ impl Job {
     /// Whether that paused or resumed it.
     pub(crate) fn apply(&mut self, settled: &mut Pending) -> bool {
         let delta = &mut settled.delta;
+        self.shown.seq = delta.seq;
         self.shown.completed += u64::try_from(delta.completed.len()).unwrap_or(u64::MAX);
         self.shown.failed = delta.failed_shards;
         let is_switched = self.shown.is_paused != delta.is_paused;

@@ -195,7 +195,12 @@ impl Uncommitted {
             .oldest
             .first()
             .is_some_and(|(since, _)| now.since(*since) > MAX_UNCOMMITTED_MS);
-        is_old || self.bytes > MAX_UNCOMMITTED_BYTES
+        is_old || self.is_too_large()
+    }
+
+    /// So much that nothing more should be taken in.
+    pub(crate) const fn is_too_large(&self) -> bool {
+        self.bytes > MAX_UNCOMMITTED_BYTES
     }
 }
 

@@ -96,6 +96,12 @@ impl Scheduler {
         self.jobs.get(&job).map(Job::view)
     }
 
+    /// So much is not committed (more than `MAX_UNCOMMITTED_BYTES`) that results should be kept
+    /// from it until some of it is.
+    pub const fn is_congested(&self) -> bool {
+        self.uncommitted.is_too_large()
+    }
+
     /// All workers that are connected or in grace.
     pub fn workers(&self) -> Vec<WorkerView> {
         self.sessions

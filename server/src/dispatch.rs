@@ -21,7 +21,7 @@ use shared::api::ClusterMetrics;
 use shared::ids::{Digest32, JobId, Nonce, SessionId, WorkerId};
 use shared::job::{Capacity, JobSpec};
 use shared::wire::{DeviceFacts, Held, Refused, ResultBatch, WorkerLimits};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
@@ -69,6 +69,8 @@ pub(crate) struct Dispatch {
     letters: mpsc::Sender<Letter>,
     frame_room: Arc<Semaphore>,
     job_room: Arc<Semaphore>,
+    /// The store is behind: results have to wait where they are.
+    is_congested: watch::Receiver<bool>,
 }
 
 /// What the task is told.
@@ -77,7 +79,7 @@ enum Letter {
     Job(JobId, oneshot::Sender<Option<LiveJob>>),
     Watch(JobId, oneshot::Sender<Option<Watch>>),
     Events(JobId, u64, usize, oneshot::Sender<Option<Page>>),
-    Control(JobId, Command, oneshot::Sender<()>),
+    Control(JobId, Command, oneshot::Sender<Option<u64>>),
     CancelAll(oneshot::Sender<Vec<JobId>>),
     Workers(oneshot::Sender<Vec<LiveWorker>>),
     Metrics(oneshot::Sender<Arc<ClusterMetrics>>),
@@ -189,12 +191,14 @@ impl Dispatch {
     ) -> (Self, JoinHandle<()>) {
         let (sender, letters) = mpsc::channel(MAX_LETTERS);
         let (commits, committed) = mpsc::unbounded_channel();
+        let (congestion, is_congested) = watch::channel(false);
         let task = Task {
             scheduler: Scheduler::new(random::bytes(), config),
             shell: Shell::new(signed_ttl_ms, clock, store, signer, commits, ended, events),
             clock,
+            congestion,
         };
-        let dispatch = Self::new(sender);
+        let dispatch = Self::new(sender, is_congested);
         let resumed = unfinished
             .into_iter()
             .map(|job| dispatch.make_room(ReadyJob::resumed(job)))
@@ -203,11 +207,12 @@ impl Dispatch {
         (dispatch, running)
     }
 
-    fn new(letters: mpsc::Sender<Letter>) -> Self {
+    fn new(letters: mpsc::Sender<Letter>, is_congested: watch::Receiver<bool>) -> Self {
         Self {
             letters,
             frame_room: Arc::new(Semaphore::new(MAX_FRAME_KIB)),
             job_room: Arc::new(Semaphore::new(MAX_JOBS_KIB)),
+            is_congested,
         }
     }
 
@@ -264,12 +269,16 @@ impl Dispatch {
             .await
     }
 
-    /// Tells a job what its owner wants. It holds once [`Self::watch`] shows it; a job that has
-    /// ended does nothing.
+    /// Tells a job what its owner wants. It holds once the delta with the seq that is given back is
+    /// stored ([`JobView::stored_seq`]); `None` for a job that has ended, which does nothing.
     ///
     /// # Errors
     /// [`Overloaded`].
-    pub(crate) async fn control(&self, job: JobId, command: Command) -> Result<(), Overloaded> {
+    pub(crate) async fn control(
+        &self,
+        job: JobId,
+        command: Command,
+    ) -> Result<Option<u64>, Overloaded> {
         self.ask(|reply| Letter::Control(job, command, reply)).await
     }
 
@@ -338,7 +347,8 @@ impl Dispatch {
         let _ = self.letters.send(letter).await;
     }
 
-    /// Passes a report on, which came in a frame of `bytes`. Waits for room.
+    /// Passes a report on, which came in a frame of `bytes`. Waits for room; results wait for the
+    /// store as well, or a store that is away would fill the memory with what workers held.
     ///
     /// # Errors
     /// [`Overloaded`] after 10 s without room.
@@ -351,7 +361,12 @@ impl Dispatch {
     ) -> Result<(), Overloaded> {
         let kib = bytes.div_ceil(1024).clamp(1, MAX_FRAME_KIB) as u32;
         let room = Arc::clone(&self.frame_room).acquire_many_owned(kib);
+        let mut is_congested = self.is_congested.clone();
         let passed = async {
+            if matches!(report, Report::Results(_)) {
+                let relieved = is_congested.wait_for(|is_congested| !is_congested).await;
+                relieved.map_err(|_| Overloaded::Mailbox)?;
+            }
             let room = room.await.map_err(|_| Overloaded::Mailbox)?;
             let letter = Letter::Report {
                 session,
@@ -382,6 +397,7 @@ struct Task {
     scheduler: Scheduler,
     shell: Shell,
     clock: Clock,
+    congestion: watch::Sender<bool>,
 }
 
 impl Task {
@@ -426,6 +442,9 @@ impl Task {
         for effect in effects {
             self.shell.perform(effect).await;
         }
+        let is_congested = self.scheduler.is_congested();
+        self.congestion
+            .send_if_modified(|was| std::mem::replace(was, is_congested) != is_congested);
     }
 
     async fn read(&mut self, letter: Letter) {
@@ -449,7 +468,8 @@ impl Task {
             }
             Letter::Control(job, command, reply) => {
                 self.step(Event::Control { job, command }).await;
-                let _ = reply.send(());
+                let view = self.scheduler.job(job);
+                let _ = reply.send(view.map(|view| view.last_seq));
             }
             Letter::CancelAll(reply) => {
                 let jobs = self.shell.jobs();
@@ -571,6 +591,10 @@ mod tests {
     use super::*;
     use crate::store::NewJob;
 
+    fn uncongested() -> watch::Receiver<bool> {
+        watch::channel(false).1
+    }
+
     fn add() -> JobSpec {
         parse_add(&serde_json::json!({"a": 1, "b": 2})).unwrap()
     }
@@ -578,7 +602,7 @@ mod tests {
     #[tokio::test]
     async fn a_full_mailbox_is_told_and_takes_no_job_in_vain() {
         let (letters, mut mailbox) = mpsc::channel(1);
-        let dispatch = Dispatch::new(letters);
+        let dispatch = Dispatch::new(letters, uncongested());
         let place = dispatch.reserve(&add()).unwrap();
         assert_eq!(dispatch.reserve(&add()).unwrap_err(), Overloaded::Mailbox);
         assert_eq!(dispatch.workers().await.unwrap_err(), Overloaded::Mailbox);
@@ -598,7 +622,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_finds_no_room_for_a_report_is_told_after_a_while() {
         let (letters, _mailbox) = mpsc::channel(1);
-        let dispatch = Dispatch::new(letters);
+        let dispatch = Dispatch::new(letters, uncongested());
         let session = SessionId::from_bytes([1; 16]);
         let report = |bytes| dispatch.report(session, 1, Report::Credit(1), bytes);
         report(10).await.unwrap();
@@ -611,10 +635,31 @@ mod tests {
         );
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn results_wait_while_the_store_is_behind_and_nothing_else_does() {
+        let (letters, mut mailbox) = mpsc::channel(4);
+        let (congestion, is_congested) = watch::channel(true);
+        let dispatch = Dispatch::new(letters, is_congested);
+        let session = SessionId::from_bytes([1; 16]);
+        let report = |report| dispatch.report(session, 1, report, 10);
+        report(Report::Credit(1)).await.unwrap();
+        assert!(mailbox.recv().await.is_some());
+        assert_eq!(
+            report(Report::Results(Vec::new())).await,
+            Err(Overloaded::Mailbox)
+        );
+        assert!(mailbox.try_recv().is_err());
+        let (reported, ()) = tokio::join!(report(Report::Results(Vec::new())), async {
+            congestion.send_replace(false);
+        });
+        reported.unwrap();
+        assert!(mailbox.recv().await.is_some());
+    }
+
     #[test]
     fn unfinished_jobs_are_bounded_and_make_room_when_they_end() {
         let (letters, _mailbox) = mpsc::channel(MAX_JOBS_KIB);
-        let dispatch = Dispatch::new(letters);
+        let dispatch = Dispatch::new(letters, uncongested());
         let mut places = Vec::new();
         let refused = loop {
             match dispatch.reserve(&add()) {

@@ -13,7 +13,6 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
 use shared::api::{AddCreated, ControlState, JobCreated, JobState, JobStatus};
 use shared::ids::JobId;
 use shared::job::{JobLimits, JobSpec, advice, downgrade, parse_add, parse_run_js};
@@ -67,17 +66,19 @@ pub(crate) async fn submit_run_js(
     Ok((StatusCode::CREATED, Json(created)))
 }
 
-/// `GET /api/jobs/<id>`
+/// `GET /api/jobs/<id>`; with `?result=none` the result is left out, other parameters say nothing.
 pub(crate) async fn show(
     State(app): State<App>,
     _: ApiClient,
     job: Result<Path<String>, PathRejection>,
-    Query(query): Query<ShowQuery>,
+    Query(query): Query<Vec<(String, String)>>,
 ) -> Result<Response, ApiError> {
     let job = job_id(job)?;
-    let detail = match query.result.as_deref() {
-        Some("none") => Detail::WithoutResult,
-        Some(_) | None => Detail::Whole,
+    let without_result = ("result".to_owned(), "none".to_owned());
+    let detail = if query.contains(&without_result) {
+        Detail::WithoutResult
+    } else {
+        Detail::Whole
     };
     if let Some(live) = app.dispatch.job(job).await? {
         return Ok(Json(state::of_live(job, &live)).into_response());
@@ -98,13 +99,6 @@ pub(crate) async fn show(
         }
         (_, JobSpec::RunJs(_) | JobSpec::Add(_)) => Json(state).into_response(),
     })
-}
-
-/// What `GET /api/jobs/<id>` may be asked.
-#[derive(Debug, Deserialize)]
-pub(crate) struct ShowQuery {
-    /// `none` leaves the result out.
-    result: Option<String>,
 }
 
 fn job_id(job: Result<Path<String>, PathRejection>) -> Result<JobId, ApiError> {

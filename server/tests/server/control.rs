@@ -79,6 +79,24 @@ async fn a_paused_job_stays_paused_through_a_kill_and_finishes_once_it_is_resume
 }
 
 #[tokio::test]
+async fn orders_that_cross_are_all_answered() {
+    let server = TestServer::start().await;
+    let client = &server.client;
+    let id = client.submit("/api/jobs/run-js", &sharded(5)).await;
+    for _ in 0..30 {
+        let (paused, resumed, again) = tokio::join!(
+            order(client, &id, "pause"),
+            order(client, &id, "resume"),
+            order(client, &id, "pause"),
+        );
+        assert_eq!(
+            [&paused, &resumed, &again].map(|answer| &answer["controlState"]),
+            ["paused", "running", "paused"]
+        );
+    }
+}
+
+#[tokio::test]
 async fn only_sharded_jobs_that_are_known_can_be_paused() {
     let server = TestServer::start().await;
     let client = &server.client;

@@ -91,6 +91,12 @@ async fn a_stream_tells_a_snapshot_then_changes_and_ends_with_the_job() {
         (&json!("done"), &Value::Null)
     );
 
+    let twice = server
+        .client
+        .get(&format!("/api/jobs/{id}?other=%ff&result=none&result=none"))
+        .await;
+    assert_eq!(twice.json(), bare);
+
     let mut late = server.client.stream(&id).await;
     assert_eq!(late.next().await.unwrap(), ("snapshot".into(), bare));
     assert!(late.next().await.is_none());

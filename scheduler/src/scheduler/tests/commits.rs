@@ -1,5 +1,5 @@
 use super::*;
-use shared::limits::MAX_UNCOMMITTED_MS;
+use shared::limits::{MAX_UNCOMMITTED_BYTES, MAX_UNCOMMITTED_MS};
 
 #[test]
 fn nothing_follows_from_a_delta_before_it_is_committed() {
@@ -202,4 +202,29 @@ fn a_commit_ends_the_slowing_down() {
     bench.step(Event::CommitFailed { job, seq: 2 });
     bench.wait(100);
     assert_eq!(bench.deltas().len(), 1);
+}
+
+#[test]
+fn it_is_said_when_too_much_is_uncommitted_to_take_more_in() {
+    const LARGE: usize = 1 << 20;
+    let mut bench = Bench::new();
+    let alice = bench.join(1, 100);
+    bench.submit_with(1, 100, |outline| {
+        outline.reducer = Some(Reducer::Collect { max_bytes: 1 << 30 });
+    });
+    let given = bench.given(alice);
+    let mut deltas = Vec::new();
+    let mut given = given.into_iter();
+    while !bench.scheduler.is_congested() {
+        let large = ShardResult {
+            value: Some(format!("\"{}\"", "x".repeat(LARGE))),
+            ..result(0, ResultStatus::Returned)
+        };
+        let one = given.next().expect("the bound is reached before");
+        bench.step(results_of(alice, one, large));
+        deltas.push(bench.delta());
+    }
+    assert_eq!(deltas.len(), MAX_UNCOMMITTED_BYTES / LARGE);
+    bench.commit(&deltas[0]);
+    assert!(!bench.scheduler.is_congested());
 }

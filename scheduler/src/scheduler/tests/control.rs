@@ -32,6 +32,27 @@ fn a_paused_job_hands_out_nothing_and_what_is_out_counts() {
 }
 
 #[test]
+fn a_view_tells_which_orders_it_shows() {
+    let mut bench = Bench::new();
+    let job = bench.submit(1, 2);
+    let seqs = |bench: &Bench| {
+        let view = bench.scheduler.job(job).unwrap();
+        (view.stored_seq, view.last_seq)
+    };
+    let (before, _) = seqs(&bench);
+    order(&mut bench, job, Command::Pause);
+    let paused = bench.delta();
+    order(&mut bench, job, Command::Resume);
+    let resumed = bench.delta();
+    assert!(!bench.scheduler.job(job).unwrap().is_paused);
+    assert_eq!(seqs(&bench), (before, resumed.seq), "that is of before");
+    bench.commit(&paused);
+    assert_eq!(seqs(&bench), (paused.seq, resumed.seq));
+    bench.commit(&resumed);
+    assert_eq!(seqs(&bench), (resumed.seq, resumed.seq));
+}
+
+#[test]
 fn a_cancelled_job_folds_nothing_more_and_is_taken_from_its_workers() {
     let mut bench = Bench::new();
     let alice = bench.join(1, 1);

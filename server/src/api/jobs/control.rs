@@ -53,8 +53,8 @@ pub(crate) async fn stop_all(
     let jobs = app.dispatch.cancel_all().await?;
     let mut stopped = 0;
     for job in jobs {
-        let state = settled(&app, job, ControlState::Cancelled).await?;
-        stopped += u64::from(state.control_state == ControlState::Cancelled);
+        let ended = settled(&app, job, u64::MAX).await?;
+        stopped += u64::from(ended.is_some_and(|it| it.control_state == ControlState::Cancelled));
     }
     Ok(Json(Stopped { ok: true, stopped }))
 }
@@ -90,40 +90,45 @@ async fn order(
     goal: ControlState,
 ) -> Result<Json<Controlled>, ApiError> {
     let job_id = state.job_id;
-    if !state.status.is_final() {
-        app.dispatch.control(job_id, command).await?;
-        let state = settled(app, job_id, goal).await?;
-        if state.control_state == goal {
-            return Ok(Json(Controlled {
-                ok: true,
-                job_id,
-                control_state: goal,
-            }));
-        }
+    if let Some(seq) = app.dispatch.control(job_id, command).await?
+        && let reached = settled(app, job_id, seq).await?
+        && reached.is_none_or(|ended| ended.control_state == goal)
+    {
+        return Ok(Json(Controlled {
+            ok: true,
+            job_id,
+            control_state: goal,
+        }));
     }
     Err(ApiError::Control("terminal"))
 }
 
-/// The state in which a job is as was wanted, or has ended otherwise.
-async fn settled(app: &App, job: JobId, goal: ControlState) -> Result<JobState, ApiError> {
+/// Waits until the delta `seq` of a job is stored, or the job has ended; then how it did.
+///
+/// What a job shows meanwhile says nothing of the order: it may be as wanted because another order
+/// that came before is not stored yet.
+async fn settled(app: &App, job: JobId, seq: u64) -> Result<Option<JobState>, ApiError> {
+    let reached = tokio::time::timeout(PATIENCE, reached(app, job, seq)).await;
+    if reached.unwrap_or(Err(StoreError::Slow.into()))? {
+        return Ok(None);
+    }
+    super::progress(app, job).await.map(Some)
+}
+
+/// Whether `seq` is stored while the job goes on; false once it has ended.
+async fn reached(app: &App, job: JobId, seq: u64) -> Result<bool, ApiError> {
     let mut watch = app.dispatch.watch(job).await?;
-    let reached = async {
-        loop {
-            let state = super::progress(app, job).await?;
-            if state.control_state == goal || state.status.is_final() {
-                return Ok(state);
-            }
-            let Some(open) = &mut watch else {
-                return Ok(state);
-            };
-            if open.changed().await.is_err() {
-                // The job has ended, and its next state says how.
-                watch = None;
-            }
+    loop {
+        let Some(live) = app.dispatch.job(job).await? else {
+            return Ok(false);
+        };
+        if live.view.stored_seq >= seq {
+            return Ok(true);
         }
-    };
-    let late = ApiError::Store(StoreError::Slow);
-    tokio::time::timeout(PATIENCE, reached)
-        .await
-        .unwrap_or(Err(late))
+        // Without a watch although the job goes on, the server stops.
+        let open = watch.as_mut().ok_or(StoreError::Closed)?;
+        if open.changed().await.is_err() {
+            watch = None;
+        }
+    }
 }

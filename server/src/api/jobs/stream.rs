@@ -57,7 +57,7 @@ pub(crate) async fn stream(
         watch,
         told: None,
         current: Some(state),
-        paced: Instant::now(),
+        paced: Instant::now() + PACE,
         _room: room,
     };
     let events = stream::unfold(follower, Follower::next);
@@ -76,7 +76,7 @@ struct Follower {
     told: Option<Members>,
     /// What it is to be told; `None` where the job has to change first.
     current: Option<JobState>,
-    /// When the next event may be sent.
+    /// When the job may be looked at again, whether or not that gives an event.
     paced: Instant,
     _room: OwnedSemaphorePermit,
 }
@@ -94,7 +94,6 @@ impl Follower {
                 self.watch = None;
             }
             if let Some(event) = self.event(&state) {
-                self.paced = Instant::now() + PACE;
                 return Some((Ok(event), self));
             }
         }
@@ -104,6 +103,7 @@ impl Follower {
         let watch = self.watch.as_mut()?;
         tokio::time::sleep_until(self.paced).await;
         let has_ended = watch.changed().await.is_err();
+        self.paced = Instant::now() + PACE;
         let state = super::progress(&self.app, self.job).await;
         let state = state.ok()?;
         (state.status.is_final() || !has_ended).then_some(state)
