@@ -49,6 +49,33 @@ pub(crate) async fn worker(State(app): State<App>, caller: Caller, headers: Head
     page(&app, caller, &headers, "worker.html").await
 }
 
+/// `/metrics`
+pub(crate) async fn metrics(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> Response {
+    page(&app, caller, &headers, "metrics.html").await
+}
+
+/// `/raytrace-viewer`
+pub(crate) async fn raytrace_viewer(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> Response {
+    page(&app, caller, &headers, "raytrace-viewer.html").await
+}
+
+/// `/parallel-guide`
+pub(crate) async fn parallel_guide(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> Response {
+    page(&app, caller, &headers, "parallel-guide.html").await
+}
+
 /// `/sandbox`: the frame in which job code runs, of an opaque origin.
 pub(crate) async fn sandbox(
     State(app): State<App>,

@@ -1,6 +1,6 @@
 //! `cargo xtask wasm`: from Rust, HTML, CSS and the sandbox's scripts to `dist/`.
 //!
-//! `dist/` holds the pages (`client.html`, `worker.html`, `sandbox.html`) and what they load under
+//! `dist/` holds the pages (`client.html`, `worker.html`, `sandbox.html` and the plain ones) and what they load under
 //! content-hashed names (served as `assets/…`), a `.br` beside each. The server embeds it, or serves
 //! such a folder with `--assets-dir`. Nothing needs to be installed: the binder is a library of this program. Not
 //! here: the names (`assets`), and how the files are served (the server).

@@ -1,4 +1,4 @@
-//! Hand-written sources of the pages: what lies in the `pages/` folders and the sandbox.
+//! Hand-written sources of the pages: what lies in the folders called `pages/`, and the sandbox.
 //!
 //! A `.html` file is a page; every other file beside it is an asset under its own name. The
 //! sandbox's scripts are not assets: they stand in `sandbox.html`, whose policy names their hash.
@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use crate::assets::{Assets, Page};
 
 /// Folders with pages and their assets.
-const PAGE_DIRS: [&str; 2] = ["worker-wasm/pages", "client-wasm/pages"];
+const PAGE_DIRS: [&str; 3] = ["worker-wasm/pages", "client-wasm/pages", "pages"];
 /// The frame that job code runs in.
 const SANDBOX_DIR: &str = "worker-wasm/sandbox";
 
