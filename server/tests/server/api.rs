@@ -425,6 +425,15 @@ fn write_pages(folder: &std::path::Path) {
     for (name, text) in [
         ("client.html", "<base href=\"/__BASE__/\">client"),
         ("worker.html", "<base href=\"/__BASE__/\">worker"),
+        ("metrics.html", "<base href=\"/__BASE__/\">metrics"),
+        (
+            "raytrace-viewer.html",
+            "<base href=\"/__BASE__/\">raytrace-viewer",
+        ),
+        (
+            "parallel-guide.html",
+            "<base href=\"/__BASE__/\">parallel-guide",
+        ),
         ("sandbox.html", "<script>alert(1)</script>"),
         ("worker-1A.js", "plain"),
         ("worker-1A.js.br", "pressed"),
@@ -498,6 +507,19 @@ async fn pages_and_assets_come_from_a_folder_with_their_policies() {
         "/assets/.hidden",
     ] {
         assert_eq!(anyone.get(hidden).await.status, 404, "{hidden}");
+    }
+
+    for name in ["metrics", "raytrace-viewer", "parallel-guide"] {
+        for path in [
+            format!("/{name}"),
+            format!("/{name}.html"),
+            format!("/{name}.HTML/"),
+        ] {
+            let plain = anyone.get(&path).await;
+            assert_eq!(plain.text, format!("<base href=\"/grid/\">{name}"));
+            let own = page.header("content-security-policy");
+            assert_eq!(plain.header("content-security-policy"), own);
+        }
     }
 
     let root = Client::new(&format!("http://{host}"), KEY);

@@ -15,6 +15,7 @@ mod command_line;
 mod hostile_server;
 mod invites;
 mod pi;
+mod plain_pages;
 mod refusals;
 mod restart;
 mod settings;

@@ -17,13 +17,13 @@ use shared::job::{JobSpec, RunJs};
 use shared::plan::Sharding;
 use shared::time::UnixMillis;
 use shared::wire::{ResultStatus, ShardResult};
-use uuid::Uuid;
 
 use super::state::{self, Detail};
 use crate::api::ApiError;
 use crate::app::App;
 use crate::auth::ApiClient;
 use crate::dispatch::{Entry, Page, Shards, What, first_seq_after_restart};
+use crate::shard_name::shard_name;
 use crate::store::StoredJob;
 
 /// Events in an answer that asks for no number, and at most.
@@ -249,7 +249,7 @@ impl Teller<'_> {
         let job = self.stored.job;
         let mut body = json!({
             "type": "shard_done", "parentJobId": job.to_string(),
-            "childJobId": child_id(job, *index).to_string(), "workerId": worker_of(shards, place),
+            "childJobId": shard_name(job, *index).to_string(), "workerId": worker_of(shards, place),
             "shardIndex": index.0, "totalShards": self.sharding.total_shards(),
             "completedShards": shards.before.0 + place + 1,
             "failedShards": shards.before.1 + failed,
@@ -306,12 +306,6 @@ impl Teller<'_> {
         body["reason"] = state.error.into();
         (body, None)
     }
-}
-
-/// The name of a shard, which nothing but events knows: UUIDv5 of its number within its job.
-fn child_id(job: JobId, index: ShardIndex) -> Uuid {
-    let job = Uuid::from_bytes(*job.as_bytes());
-    Uuid::new_v5(&job, index.0.to_string().as_bytes())
 }
 
 fn worker_of(shards: &Shards, place: u64) -> Option<&str> {
