@@ -189,6 +189,11 @@ impl Uncommitted {
         result
     }
 
+    /// Memory of all that is not committed, in bytes.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// So much or so old that nothing more should be handed out.
     pub(crate) fn is_too_much(&self, now: Millis) -> bool {
         let is_old = self
@@ -206,13 +211,6 @@ impl Uncommitted {
 
 #[cfg(test)]
 impl Ledger {
-    pub(crate) const fn bytes(&self) -> usize {
-        self.bytes
-    }
-}
-
-#[cfg(test)]
-impl Uncommitted {
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }

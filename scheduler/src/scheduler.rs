@@ -116,6 +116,11 @@ impl Scheduler {
             .collect()
     }
 
+    /// Memory of all changes that are not committed, in bytes.
+    pub const fn uncommitted_bytes(&self) -> usize {
+        self.uncommitted.bytes()
+    }
+
     /// How far each job is that has not ended, in order of their ids. Cheap: reducer states are left
     /// out.
     pub fn progress(&self) -> impl Iterator<Item = (JobId, JobProgress)> + '_ {

@@ -7,6 +7,7 @@ pub(crate) mod invites;
 pub(crate) mod jobs;
 pub(crate) mod metrics;
 mod problem;
+pub(crate) mod prometheus;
 pub(crate) mod workers;
 
 use axum::response::{IntoResponse, Response};

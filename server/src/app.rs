@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::config::{Hsts, JobSettings};
 use crate::dispatch::Dispatch;
 use crate::gateway::Gateway;
+use crate::instruments::Instruments;
 use crate::invites::Invites;
 use crate::limits::Limits;
 use crate::pages::Pages;
@@ -67,6 +68,12 @@ pub(crate) struct AppParts {
     pub streams: Streams,
     /// Workers' sockets.
     pub gateway: Arc<Gateway>,
+    /// Instruments.
+    pub instruments: Arc<Instruments>,
+    /// Where they are read, below the base path.
+    pub metrics_path: String,
+    /// Who may read them.
+    pub metrics_token: Option<ClientKey>,
     /// Pages.
     pub pages: Pages,
 }
@@ -123,15 +130,19 @@ fn normal_path(path: &str, base_path: &str) -> String {
     }
 }
 
-/// One line a request: method, path without its query and without what lets in, status, time.
-pub(crate) async fn log(State(_): State<App>, request: Request, next: Next) -> Response {
+/// Counts each request, and logs one line of it: method, path without its query and without what lets in, status, time.
+pub(crate) async fn log(State(app): State<App>, request: Request, next: Next) -> Response {
     let began = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let (method, path) = (request.method().clone(), shown_path(&request));
     let response = next.run(request).await;
+    let status = response.status().as_u16();
+    let route = route.as_ref().map(MatchedPath::as_str);
+    app.instruments.request(route, status);
     tracing::debug!(
         %method,
         path,
-        status = response.status().as_u16(),
+        status,
         took_us = began.elapsed().as_micros() as u64,
         "answered"
     );

@@ -57,7 +57,8 @@ impl FromRequestParts<App> for SessionWorker {
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// What a request shows as `Authorization: Bearer`.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = header_text(headers, header::AUTHORIZATION.as_str())?;
     let (scheme, token) = value.trim().split_once(' ')?;
     let token = token.trim();

@@ -80,6 +80,10 @@ pub struct Config {
     pub reclaim_ms: u64,
     /// Time for open requests at a stop (`SHUTDOWN_GRACE_SEC`).
     pub shutdown_grace: Duration,
+    /// Where the instruments are read, in lower case (`METRICS_PATH`).
+    pub metrics_path: String,
+    /// Who may read them (`METRICS_TOKEN`); this machine alone if empty.
+    pub metrics_token: Option<MetricsToken>,
     /// Logging.
     pub log: LogSettings,
 }
@@ -128,6 +132,16 @@ pub struct GivenSecrets {
 impl std::fmt::Debug for GivenSecrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("GivenSecrets([redacted])")
+    }
+}
+
+/// `METRICS_TOKEN`.
+#[derive(Clone)]
+pub struct MetricsToken(pub String);
+
+impl std::fmt::Debug for MetricsToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MetricsToken([redacted])")
     }
 }
 
@@ -234,6 +248,12 @@ impl Config {
             max_slots: most_slots(read.int(&s::WORKER_MAX_CONCURRENT_JOBS)),
             reclaim_ms: read.int(&s::RECLAIM_SEC) * 1000,
             shutdown_grace: Duration::from_secs(read.int(&s::SHUTDOWN_GRACE_SEC)),
+            metrics_path: read
+                .parsed(&s::METRICS_PATH, metrics_path)
+                .unwrap_or_default(),
+            metrics_token: read
+                .secret(&s::METRICS_TOKEN, MIN_SECRET_BYTES)
+                .map(MetricsToken),
             log: LogSettings {
                 filter: read.parsed(&s::LOG_LEVEL, log_filter).unwrap_or_default(),
                 is_json: read.choice(&s::LOG_FORMAT) == "json",
@@ -339,6 +359,30 @@ fn normal_base_path(text: &str) -> Option<String> {
         !segment.is_empty() && segment.chars().all(allowed) && !matches!(segment, "." | "..")
     };
     path.split('/').all(is_segment).then(|| format!("/{path}"))
+}
+
+/// First parts of paths below which there is something else.
+const TAKEN: [&str; 13] = [
+    "api",
+    "assets",
+    "client",
+    "health",
+    "healthz",
+    "j",
+    "p",
+    "parallel-guide",
+    "raytrace-viewer",
+    "readyz",
+    "sandbox",
+    "worker",
+    "ws",
+];
+
+fn metrics_path(text: &str) -> Option<String> {
+    let path = normal_base_path(text)?.to_ascii_lowercase();
+    let first = path.split('/').nth(1)?;
+    let is_free = !TAKEN.contains(&first) && path != "/metrics";
+    (is_free && !path.ends_with(".html")).then_some(path)
 }
 
 fn origin_list(text: &str) -> Option<Vec<String>> {

@@ -17,7 +17,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use scheduler::{Command, Event, JobAssignment, JobView, Scheduler, SchedulerConfig, WorkerView};
-use shared::api::ClusterMetrics;
 use shared::ids::{Digest32, JobId, Nonce, SessionId, WorkerId};
 use shared::job::{Capacity, JobSpec};
 use shared::wire::{DeviceFacts, Held, Refused, ResultBatch, WorkerLimits};
@@ -27,11 +26,13 @@ use tokio::task::JoinHandle;
 use crate::clock::Clock;
 use crate::config::EventSettings;
 use crate::gateway::Outbox;
+use crate::instruments::Instruments;
 use crate::random;
 use crate::signer::Signer;
 use crate::store::{EndedJobs, Store, UnfinishedJob};
 use shell::Shell;
 
+pub(crate) use books::Look;
 pub(crate) use catalog::ReadyJob;
 pub(crate) use history::MAX_LISTED;
 pub(crate) use journal::{Entry, Page, Shards, What, failures, first_seq_after_restart};
@@ -63,6 +64,23 @@ pub(crate) enum Overloaded {
     Streams,
 }
 
+/// What the task works with.
+#[derive(Debug)]
+pub(crate) struct DispatchParts {
+    /// Lifetime of an assignment, in milliseconds.
+    pub signed_ttl_ms: u64,
+    /// Clocks.
+    pub clock: Clock,
+    /// Durable jobs.
+    pub store: Arc<dyn Store>,
+    /// Who signs.
+    pub signer: Signer,
+    /// Events that are kept.
+    pub events: EventSettings,
+    /// Instruments.
+    pub instruments: Arc<Instruments>,
+}
+
 /// A handle to the task.
 #[derive(Debug, Clone)]
 pub(crate) struct Dispatch {
@@ -82,7 +100,7 @@ enum Letter {
     Control(JobId, Command, oneshot::Sender<Option<u64>>),
     CancelAll(oneshot::Sender<Vec<JobId>>),
     Workers(oneshot::Sender<Vec<LiveWorker>>),
-    Metrics(oneshot::Sender<Arc<ClusterMetrics>>),
+    Look(oneshot::Sender<Arc<Look>>),
     Capacity(oneshot::Sender<Capacity>),
     Content(Digest32, oneshot::Sender<Option<Arc<str>>>),
     Join(Box<Join>),
@@ -182,19 +200,16 @@ impl Dispatch {
     /// Starts the task with the jobs that go on, and with what became of the others. It ends when the last handle is gone.
     pub(crate) fn start(
         config: SchedulerConfig,
-        signed_ttl_ms: u64,
-        clock: Clock,
-        store: Arc<dyn Store>,
-        signer: Signer,
+        parts: DispatchParts,
         (unfinished, ended): (Vec<UnfinishedJob>, EndedJobs),
-        events: EventSettings,
     ) -> (Self, JoinHandle<()>) {
         let (sender, letters) = mpsc::channel(MAX_LETTERS);
         let (commits, committed) = mpsc::unbounded_channel();
         let (congestion, is_congested) = watch::channel(false);
+        let clock = parts.clock;
         let task = Task {
             scheduler: Scheduler::new(random::bytes(), config),
-            shell: Shell::new(signed_ttl_ms, clock, store, signer, commits, ended, events),
+            shell: Shell::new(parts, commits, ended),
             clock,
             congestion,
         };
@@ -310,8 +325,8 @@ impl Dispatch {
     ///
     /// # Errors
     /// [`Overloaded`].
-    pub(crate) async fn metrics(&self) -> Result<Arc<ClusterMetrics>, Overloaded> {
-        self.ask(Letter::Metrics).await
+    pub(crate) async fn look(&self) -> Result<Arc<Look>, Overloaded> {
+        self.ask(Letter::Look).await
     }
 
     /// Code or args of a job that has not ended.
@@ -485,8 +500,8 @@ impl Task {
             Letter::Workers(reply) => {
                 let _ = reply.send(self.shell.worker_rows(&self.scheduler.workers()));
             }
-            Letter::Metrics(reply) => {
-                let _ = reply.send(self.shell.metrics(&self.scheduler));
+            Letter::Look(reply) => {
+                let _ = reply.send(self.shell.look(&self.scheduler));
             }
             Letter::Content(hash, reply) => {
                 let _ = reply.send(self.shell.content(hash));

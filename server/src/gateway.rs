@@ -30,6 +30,7 @@ use crate::api::ApiError;
 use crate::app::App;
 use crate::clock::Clock;
 use crate::dispatch::Dispatch;
+use crate::instruments::Instruments;
 use crate::invites::Invites;
 use crate::limits::RateLimit;
 use crate::proxy::{Authority, Caller};
@@ -51,6 +52,7 @@ pub(crate) struct Gateway {
     tokens: Arc<SessionTokens>,
     dispatch: Dispatch,
     signer: Signer,
+    instruments: Arc<Instruments>,
     /// Our own keys, to check tickets.
     keys: KeyRing,
     presence: Presence,
@@ -91,6 +93,8 @@ pub(crate) struct GatewayParts {
     pub dispatch: Dispatch,
     /// Who signs times.
     pub signer: Signer,
+    /// Instruments.
+    pub instruments: Arc<Instruments>,
     /// Keys that tickets may be signed with.
     pub keys: KeyRing,
 }
@@ -107,6 +111,7 @@ impl Gateway {
             tokens: parts.tokens,
             dispatch: parts.dispatch,
             signer: parts.signer,
+            instruments: parts.instruments,
             keys: parts.keys,
             presence: Presence::default(),
             seats,

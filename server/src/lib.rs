@@ -14,6 +14,7 @@ mod dispatch;
 mod edge;
 mod gateway;
 mod headers;
+mod instruments;
 mod introduction;
 mod invites;
 mod keys;

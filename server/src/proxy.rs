@@ -102,6 +102,13 @@ pub(crate) struct Caller {
     pub is_proxied: bool,
 }
 
+/// Whether a proxy says that a request is not its own.
+pub(crate) fn is_forwarded(headers: &HeaderMap) -> bool {
+    ["forwarded", "via", "x-forwarded-for", "x-real-ip"]
+        .iter()
+        .any(|name| headers.contains_key(*name))
+}
+
 impl Caller {
     /// Of a request that came over a connection from `peer`.
     pub(crate) fn of(peer: IpAddr, headers: &HeaderMap, trust: &ProxyTrust) -> Self {

@@ -8,7 +8,7 @@ use axum::routing::{get, post};
 use axum::{Router, middleware::from_fn_with_state};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::api::{self, contents, health, invites, jobs, metrics, workers};
+use crate::api::{self, contents, health, invites, jobs, metrics, prometheus, workers};
 use crate::app::{self, App};
 use crate::{gateway, headers, limits, pages};
 
@@ -21,6 +21,7 @@ pub(crate) fn router(app: App) -> Router {
     let root = app.base_path.clone();
 
     let mut routes = Router::new()
+        .route(&at(&app.metrics_path), get(prometheus::read))
         .route(&at("/client"), get(pages::client))
         .route(&at("/worker"), get(pages::worker))
         .route(&at("/metrics"), get(pages::metrics))

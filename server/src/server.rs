@@ -16,9 +16,10 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{App, AppParts, PublicKey};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::dispatch::{Dispatch, MAX_LISTED};
+use crate::dispatch::{Dispatch, DispatchParts, MAX_LISTED};
 use crate::edge;
 use crate::gateway::{Gateway, GatewayParts, GatewaySettings};
+use crate::instruments::Instruments;
 use crate::introduction;
 use crate::invites::{InviteRules, Invites};
 use crate::keys::{SigningKey, SigningKeyError};
@@ -90,15 +91,19 @@ impl Server {
             reclaim_ms: config.reclaim_ms,
             ..SchedulerConfig::default()
         };
+        let instruments = Arc::new(Instruments::default());
         let signer = Signer::start(Arc::clone(&key));
         let (dispatch, dispatch_task) = Dispatch::start(
             scheduler,
-            config.signed_job_ttl_ms,
-            clock,
-            Arc::clone(&store),
-            signer.clone(),
+            DispatchParts {
+                signed_ttl_ms: config.signed_job_ttl_ms,
+                clock,
+                store: Arc::clone(&store),
+                signer: signer.clone(),
+                events: config.events,
+                instruments: Arc::clone(&instruments),
+            },
             (unfinished, ended),
-            config.events,
         );
         let invites = Invites::load(
             Arc::clone(&store),
@@ -115,6 +120,7 @@ impl Server {
             tokens: Arc::clone(&tokens),
             dispatch: dispatch.clone(),
             signer,
+            instruments: Arc::clone(&instruments),
             keys: KeyRing::new(key.public().clone()),
         };
         let gateway = Gateway::new(gateway_settings(&config), parts);
@@ -140,6 +146,9 @@ impl Server {
             dispatch,
             streams: Default::default(),
             gateway: Arc::new(gateway),
+            instruments,
+            metrics_path: config.metrics_path,
+            metrics_token: config.metrics_token.map(|token| ClientKey::new(&token.0)),
             pages: config.assets_dir.map_or(Pages::BuiltIn, Pages::Folder),
             base_path: config.base_path,
         });

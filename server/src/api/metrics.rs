@@ -1,13 +1,12 @@
 //! What the cluster is doing: all of it for clients, for a worker what concerns it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{FromRequestParts, Query, State};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use shared::api::{ClusterMetrics, WorkerMetrics, WorkersMetrics};
+use shared::api::{WorkerMetrics, WorkersMetrics};
 use shared::ids::WorkerId;
 
 use super::ApiError;
@@ -19,8 +18,8 @@ const MAX_PEERS: usize = 100;
 
 /// `GET /api/metrics/cluster`
 pub(crate) async fn cluster(State(app): State<App>, _: ApiClient) -> Result<Response, ApiError> {
-    let metrics = app.dispatch.metrics().await?;
-    Ok(Json(&*metrics).into_response())
+    let look = app.dispatch.look().await?;
+    Ok(Json(&look.cluster).into_response())
 }
 
 /// `GET /api/worker/metrics`
@@ -28,8 +27,8 @@ pub(crate) async fn worker(
     State(app): State<App>,
     asker: Asker,
 ) -> Result<Json<WorkersMetrics>, ApiError> {
-    let metrics = app.dispatch.metrics().await?;
-    Ok(Json(seen_by(&asker, &metrics)))
+    let look = app.dispatch.look().await?;
+    Ok(Json(seen_by(&asker, &look.cluster.workers)))
 }
 
 /// Who asks as a worker.
@@ -61,8 +60,7 @@ impl FromRequestParts<App> for Asker {
 }
 
 /// A worker sees its own row, and of others what they have done but not what they are.
-fn seen_by(asker: &Asker, metrics: &Arc<ClusterMetrics>) -> WorkersMetrics {
-    let all = &metrics.workers;
+fn seen_by(asker: &Asker, all: &WorkersMetrics) -> WorkersMetrics {
     let row_of = |worker: &WorkerId| all.workers.iter().find(|row| row.worker_id == *worker);
     let own = match asker {
         Asker::Worker(worker) => row_of(worker).cloned(),

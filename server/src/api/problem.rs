@@ -35,6 +35,8 @@ pub(crate) enum ApiError {
     UnauthorizedClient,
     /// No invite, or one that does not hold.
     UnauthorizedInvite(InviteRefusal),
+    /// No or a wrong token of the instruments.
+    UnauthorizedMonitor,
     /// No or a wrong session token.
     UnauthorizedWorker,
     /// A page of another origin.
@@ -114,6 +116,12 @@ impl ApiError {
                 "urn:cluster:problem:unauthorized-client",
                 "Unauthorized client",
                 "Unauthorized client token.".into(),
+            ),
+            Self::UnauthorizedMonitor => (
+                StatusCode::UNAUTHORIZED,
+                "urn:cluster:problem:unauthorized-monitor",
+                "Unauthorized monitor",
+                "Unauthorized metrics token; the operator sets it as METRICS_TOKEN.".into(),
             ),
             Self::UnauthorizedInvite(refusal) => (
                 StatusCode::UNAUTHORIZED,

@@ -170,6 +170,11 @@ settings! {
     /// Time for open requests to end at a stop, in seconds.
     SHUTDOWN_GRACE_SEC = "10", Kind::Int(0, 300);
 
+    /// Where Prometheus reads the instruments, below BASE_PATH.
+    METRICS_PATH = "/metrics/prometheus", Kind::Text("a path like that of BASE_PATH, below /metrics or where nothing else is");
+    /// Token that Prometheus shows as a bearer; without one only this machine may read.
+    METRICS_TOKEN = "", Kind::Secret("empty, or at least 16 bytes of text");
+
     /// What is logged: error, warn, info, debug, trace, or a filter such as info,server=debug.
     LOG_LEVEL = "info", Kind::Text("a level or a filter such as info,server=debug");
     /// How it is logged.

@@ -296,3 +296,23 @@ fn committed_env_example_is_current() {
         "run `cargo run -p server -- env-example > .env.example`"
     );
 }
+
+#[test]
+fn instruments_have_a_path_of_their_own() {
+    let path_of = |text: &str| config(&[("METRICS_PATH", text)]).metrics_path;
+    assert_eq!(path_of("/Ops/Numbers/"), "/ops/numbers");
+    assert_eq!(path_of("numbers"), "/numbers");
+    for taken in [
+        "/",
+        "/metrics",
+        "/API/x",
+        "/j/x",
+        "/client",
+        "/healthz",
+        "/metrics.html",
+        "/a b",
+    ] {
+        let faults = faults(&[("METRICS_PATH", taken)]);
+        assert!(faults[0].starts_with("METRICS_PATH is "), "{faults:?}");
+    }
+}

@@ -24,11 +24,20 @@ const LOOK_MS: u64 = 250;
 /// Shards that are shown of each worker.
 const SHARDS_PER_WORKER: usize = 3;
 
+/// How everything stood at a moment.
+#[derive(Debug)]
+pub(crate) struct Look {
+    /// As clients see it.
+    pub cluster: ClusterMetrics,
+    /// Memory of all changes that are not stored yet, in bytes.
+    pub uncommitted_bytes: u64,
+}
+
 #[derive(Debug)]
 pub(super) struct Books {
     pub(super) tally: Tally,
     history: History,
-    look: Option<(Millis, Arc<ClusterMetrics>)>,
+    look: Option<(Millis, Arc<Look>)>,
 }
 
 impl Books {
@@ -88,22 +97,25 @@ impl Books {
         scheduler: &Scheduler,
         sessions: &Sessions,
         at: Moment,
-    ) -> Arc<ClusterMetrics> {
-        if let Some((seen, metrics)) = &self.look
+    ) -> Arc<Look> {
+        if let Some((seen, look)) = &self.look
             && at.mono.since(*seen) < LOOK_MS
         {
-            return Arc::clone(metrics);
+            return Arc::clone(look);
         }
         let views = scheduler.workers();
         let last_seen = |view: &WorkerView| sessions.last_seen(view.session);
         let now = IsoTime(at.wall);
-        let metrics = Arc::new(ClusterMetrics {
-            now,
-            workers: self.tally.report(&views, last_seen, at),
-            runtime: self.runtime(scheduler, sessions.has_sockets(), &views, now),
+        let look = Arc::new(Look {
+            cluster: ClusterMetrics {
+                now,
+                workers: self.tally.report(&views, last_seen, at),
+                runtime: self.runtime(scheduler, sessions.has_sockets(), &views, now),
+            },
+            uncommitted_bytes: scheduler.uncommitted_bytes() as u64,
         });
-        self.look = Some((at.mono, Arc::clone(&metrics)));
-        metrics
+        self.look = Some((at.mono, Arc::clone(&look)));
+        look
     }
 
     fn runtime(

@@ -2,9 +2,9 @@
 //! store.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use scheduler::{Delta, Effect, JobAssignment, JobOutline, Scheduler, WorkerView};
-use shared::api::ClusterMetrics;
 use shared::envelope::{AssignLeaf, Leaf, LeafJob, TimeLeaf};
 use shared::ids::{Digest32, JobId, Nonce, SessionId};
 use shared::job::JobSpec;
@@ -18,9 +18,9 @@ use super::journal::{Journal, Page, first_seq_after_restart};
 use super::sessions::{LiveWorker, Sessions};
 use super::tally::Moment;
 use super::watchers::{Watch, Watchers};
-use super::{Commit, Join};
+use super::{Commit, DispatchParts, Join, Look};
 use crate::clock::Clock;
-use crate::config::EventSettings;
+use crate::instruments::Instruments;
 use crate::signer::Signer;
 use crate::store::{EndedJobs, Store};
 
@@ -29,6 +29,7 @@ pub(super) struct Shell {
     clock: Clock,
     store: Arc<dyn Store>,
     signer: Signer,
+    instruments: Arc<Instruments>,
     commits: mpsc::UnboundedSender<Commit>,
     catalog: Catalog,
     sessions: Sessions,
@@ -39,25 +40,22 @@ pub(super) struct Shell {
 
 impl Shell {
     pub(super) fn new(
-        signed_ttl_ms: u64,
-        clock: Clock,
-        store: Arc<dyn Store>,
-        signer: Signer,
+        parts: DispatchParts,
         commits: mpsc::UnboundedSender<Commit>,
         ended: EndedJobs,
-        events: EventSettings,
     ) -> Self {
         Self {
-            signed_ttl_ms,
-            clock,
-            store,
-            signer,
+            signed_ttl_ms: parts.signed_ttl_ms,
+            clock: parts.clock,
+            store: parts.store,
+            signer: parts.signer,
+            instruments: parts.instruments,
             commits,
             catalog: Catalog::default(),
             sessions: Sessions::default(),
             watchers: Watchers::default(),
             books: Books::open(ended),
-            journal: Journal::new(events),
+            journal: Journal::new(parts.events),
         }
     }
 
@@ -109,7 +107,7 @@ impl Shell {
         self.sessions.rows(views, self.clock.mono())
     }
 
-    pub(super) fn metrics(&mut self, scheduler: &Scheduler) -> Arc<ClusterMetrics> {
+    pub(super) fn look(&mut self, scheduler: &Scheduler) -> Arc<Look> {
         let now = self.now();
         self.books.look(scheduler, &self.sessions, now)
     }
@@ -276,9 +274,13 @@ impl Shell {
     fn persist(&self, delta: Box<Delta>) {
         let (job, seq) = (delta.job, delta.seq);
         let commits = self.commits.clone();
+        let (instruments, began) = (Arc::clone(&self.instruments), Instant::now());
         let done = Box::new(move |stored: Result<(), _>| {
-            if let Err(error) = &stored {
-                tracing::warn!(job.id = %job, seq, "a delta is not stored: {error}");
+            match &stored {
+                Ok(()) => instruments.commit(began.elapsed()),
+                Err(error) => {
+                    tracing::warn!(job.id = %job, seq, "a delta is not stored: {error}");
+                }
             }
             let _ = commits.send((job, seq, stored.is_ok()));
         });

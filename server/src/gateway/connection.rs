@@ -29,6 +29,7 @@ use super::pace::Pace;
 use super::results::make_harmless;
 use super::seats::{Greeting, Joined};
 use crate::dispatch::{Join, Report};
+use crate::instruments::Direction;
 use crate::random;
 
 /// A socket that has not said hello by then is closed.
@@ -153,7 +154,10 @@ impl Connection {
         loop {
             let step = tokio::select! {
                 next = self.outgoing.next() => match next {
-                    Ok(frame) => self.send(Message::Binary(frame.into())).await,
+                    Ok(frame) => {
+                        self.gateway.instruments.frame(Direction::Out);
+                        self.send(Message::Binary(frame.into())).await
+                    }
                     Err(reason) => Err(End::Bye(reason)),
                 },
                 message = self.socket.recv() => self.received(me, message).await,
@@ -218,6 +222,10 @@ impl Connection {
             ToServer::Refused(refused) => {
                 check_ranges(refused.iter().filter_map(|refused| refused.range))?;
                 check_count(refused.len())?;
+                for refusal in &refused {
+                    let attempts = refusal.range.map_or(1, |range| range.count);
+                    self.gateway.instruments.refusal(refusal.reason, attempts);
+                }
                 Report::Refused(refused)
             }
             ToServer::Leave => Report::Leave,
@@ -292,6 +300,7 @@ impl Connection {
         }
         match message {
             Some(Ok(Message::Binary(frame))) => {
+                self.gateway.instruments.frame(Direction::In);
                 let most = self.gateway.settings.limits.max_frame_bytes as usize;
                 wire::decode(&frame, most).map(Some).map_err(|_| VIOLATION)
             }
@@ -305,6 +314,7 @@ impl Connection {
 
     async fn say_bye(&mut self, reason: ByeReason) {
         tracing::debug!(?reason, "a socket is closed");
+        self.gateway.instruments.bye(&reason);
         let close = CloseFrame {
             code: close_code(&reason),
             reason: axum::extract::ws::Utf8Bytes::from_static(""),

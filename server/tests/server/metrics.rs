@@ -347,3 +347,129 @@ async fn only_the_newest_invite_and_a_session_of_our_own_are_let_in() {
         assert_eq!(answer.error(401), "Unauthorized worker session.");
     }
 }
+
+const INSTRUMENTS: &str = "/metrics/prometheus";
+const TOKEN: &str = "a token for monitoring";
+
+/// The value of a sample; `None` where there is none of that name.
+fn sample(text: &str, name: &str) -> Option<f64> {
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.map(|value| value.parse().unwrap())
+}
+
+#[tokio::test]
+async fn instruments_follow_what_happens() {
+    let server = TestServer::start().await;
+    let (client, anyone) = (&server.client, server.client.without_key());
+    let mut worker = server.worker().await;
+    let id = client.submit("/api/jobs/run-js", &sharded(95)).await;
+    work_off(&mut worker, client, &id).await;
+    assert_eq!(client.get("/api/jobs/no-such-job").await.status, 404);
+    assert_eq!(client.get("/no/such/page").await.status, 404);
+    let refusal = shared::wire::Refused {
+        range: None,
+        reason: shared::wire::RefusalReason::BadSignature,
+    };
+    worker.say(&ToServer::Refused(vec![refusal])).await;
+    let text = loop {
+        let answer = anyone.get(INSTRUMENTS).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let refused = sample(
+            &answer.text,
+            "cluster_refusals_total{reason=\"bad_signature\"}",
+        );
+        if refused == Some(1.0) && sample(&answer.text, "cluster_jobs{state=\"done\"}") == Some(1.0)
+        {
+            assert_eq!(
+                answer.header("content-type"),
+                Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
+            );
+            break answer.text;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    for (name, value) in [
+        ("cluster_jobs{state=\"running\"}", 0.0),
+        ("cluster_shards_completed_total", 10.0),
+        ("cluster_shards_failed_total", 0.0),
+        ("cluster_units_total", 95.0),
+        ("cluster_workers", 1.0),
+        ("cluster_slots", 4.0),
+        ("cluster_slots_busy", 0.0),
+        ("cluster_queue_depth", 0.0),
+        ("cluster_assignments", 0.0),
+        ("cluster_uncommitted_bytes", 0.0),
+        (
+            "cluster_http_requests_total{route=\"/api/jobs/run-js\",status=\"201\"}",
+            1.0,
+        ),
+        (
+            "cluster_http_requests_total{route=\"/api/jobs/{job}\",status=\"404\"}",
+            1.0,
+        ),
+        (
+            "cluster_http_requests_total{route=\"none\",status=\"404\"}",
+            1.0,
+        ),
+    ] {
+        assert_eq!(sample(&text, name), Some(value), "{name} in {text}");
+    }
+    for name in [
+        "cluster_commit_seconds_count",
+        "cluster_frames_total{direction=\"in\"}",
+        "cluster_frames_total{direction=\"out\"}",
+        "cluster_resident_memory_bytes",
+    ] {
+        assert!(sample(&text, name) >= Some(1.0), "{name} in {text}");
+    }
+    assert!(text.ends_with("# EOF\n"));
+    for secret in [&id, crate::support::server::KEY, "worker-native"] {
+        assert!(!text.contains(secret), "{secret}");
+    }
+}
+
+#[tokio::test]
+async fn a_socket_that_is_closed_is_counted_by_the_reason() {
+    let server = TestServer::start().await;
+    Worker::refused(&server.url, &Offer::invited("nonsense")).await;
+    let answer = server.client.get(INSTRUMENTS).await;
+    let name = "cluster_socket_closes_total{reason=\"unauthorized\"}";
+    assert_eq!(sample(&answer.text, name), Some(1.0), "{}", answer.text);
+}
+
+#[tokio::test]
+async fn instruments_are_for_this_machine_or_for_the_bearer_of_the_token() {
+    let refusal = "Unauthorized metrics token; the operator sets it as METRICS_TOKEN.";
+    let server = TestServer::start().await;
+    for header in ["x-forwarded-for", "forwarded", "via"] {
+        let answer = server
+            .client
+            .get_with(INSTRUMENTS, &[(header, "127.0.0.1")])
+            .await;
+        assert_eq!(answer.error(401), refusal, "{header}");
+    }
+    let settings = [
+        ("METRICS_TOKEN", TOKEN),
+        ("METRICS_PATH", "/Watch/It/"),
+        ("BASE_PATH", "/grid"),
+    ];
+    let server = TestServer::with(&settings).await;
+    assert_eq!(server.client.get(INSTRUMENTS).await.status, 404);
+    let bearer = format!("Bearer {TOKEN}");
+    for path in ["/watch/it", "/WATCH/it/"] {
+        let anyone = server.client.without_key();
+        assert_eq!(
+            server.client.get(path).await.error(401),
+            refusal,
+            "the client key is another"
+        );
+        assert_eq!(anyone.get(path).await.error(401), refusal);
+        let forwarded = [
+            ("authorization", bearer.as_str()),
+            ("x-forwarded-for", "10.0.0.1"),
+        ];
+        assert_eq!(anyone.get_with(path, &forwarded).await.status, 200);
+    }
+}

@@ -1,0 +1,49 @@
+//! The instruments as monitoring reads them.
+
+use axum::extract::{FromRequestParts, State};
+use axum::http::header;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+
+use super::ApiError;
+use crate::app::App;
+use crate::auth::bearer;
+use crate::instruments::{self, Measured};
+use crate::proxy::{Caller, is_forwarded};
+
+/// `GET <METRICS_PATH>`
+pub(crate) async fn read(State(app): State<App>, _: Monitor) -> Result<Response, ApiError> {
+    let look = app.dispatch.look().await?;
+    let text = app.instruments.read(&Measured {
+        cluster: &look.cluster,
+        uncommitted_bytes: look.uncommitted_bytes,
+        resident_bytes: instruments::resident_bytes(),
+    });
+    Ok(([(header::CONTENT_TYPE, instruments::MEDIA_TYPE)], text).into_response())
+}
+
+/// Who may read: the bearer of the token, or, where there is none, this machine itself. A request
+/// that a proxy forwarded comes from somewhere else, whether the proxy is trusted or not.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Monitor(());
+
+impl FromRequestParts<App> for Monitor {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let caller = Caller::noted(&parts.extensions);
+        let Some(token) = &app.metrics_token else {
+            let is_here = caller.address.is_loopback() && !is_forwarded(&parts.headers);
+            return is_here
+                .then_some(Self(()))
+                .ok_or(ApiError::UnauthorizedMonitor);
+        };
+        let attempts = app.limits.wrong_keys(caller);
+        attempts.check()?;
+        if bearer(&parts.headers).is_some_and(|given| token.accepts(given)) {
+            return Ok(Self(()));
+        }
+        attempts.failed();
+        Err(ApiError::UnauthorizedMonitor)
+    }
+}
