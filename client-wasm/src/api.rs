@@ -73,12 +73,31 @@ pub(crate) async fn make_invite(key: &Key, body: &str) -> Result<InviteCreated, 
     post(key, "api/invites/worker", body).await
 }
 
-pub(crate) async fn submit_script(key: &Key, body: &str) -> Result<JobCreated, CallError> {
-    post(key, "api/jobs/run-js", body).await
+/// What can be submitted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Submission {
+    /// An addition.
+    Add,
+    /// A script.
+    Script,
 }
 
-pub(crate) async fn submit_add(key: &Key, body: &str) -> Result<AddCreated, CallError> {
-    post(key, "api/jobs", body).await
+/// Submits a job; its id, and what the server has to say about it.
+pub(crate) async fn submit(
+    key: &Key,
+    what: Submission,
+    body: &str,
+) -> Result<(JobId, Option<String>), CallError> {
+    match what {
+        Submission::Add => {
+            let created: AddCreated = post(key, "api/jobs", body).await?;
+            Ok((created.job_id, None))
+        }
+        Submission::Script => {
+            let created: JobCreated = post(key, "api/jobs/run-js", body).await?;
+            Ok((created.job_id, created.note))
+        }
+    }
 }
 
 /// The job's state without its result.

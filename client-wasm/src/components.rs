@@ -11,3 +11,4 @@ pub(crate) mod job_panel;
 pub(crate) mod new_job;
 pub(crate) mod outcome;
 pub(crate) mod script_form;
+pub(crate) mod submission;

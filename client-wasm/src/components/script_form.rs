@@ -2,14 +2,13 @@
 
 use leptos::ev::SubmitEvent;
 use leptos::prelude::*;
-use leptos::task::spawn_local;
 
-use crate::api;
+use crate::api::Submission;
 use crate::app::Store;
-use crate::browser;
 use crate::components::busy::{Kind, busy_button};
 use crate::components::field::{Wrong, answer, area, line};
 use crate::components::new_job::Typed;
+use crate::components::submission::submit;
 use crate::form::{Field, ScriptForm};
 use crate::format;
 
@@ -68,31 +67,14 @@ pub(crate) fn ScriptFormView() -> impl IntoView {
     let is_busy = RwSignal::new(false);
     let plan = Memo::new(move |_| Some(plan(&typed.form())));
     let wrong = Wrong::default();
-    let submit = move |event: SubmitEvent| {
+    let send = move |event: SubmitEvent| {
         event.prevent_default();
-        let body = match untrack(|| typed.form()).request() {
-            Ok(body) => body,
-            Err(error) => {
-                browser::focus(error.field.id());
-                return wrong.field(error);
-            }
-        };
-        wrong.nothing();
-        let Some(key) = store.key().filter(|_| !is_busy.get_untracked()) else {
-            return;
-        };
-        is_busy.set(true);
-        spawn_local(async move {
-            match api::submit_script(&key, &body).await {
-                Ok(created) => store.job_submitted(created.job_id, created.note),
-                Err(error) => wrong.refused(store.failed(error)),
-            }
-            is_busy.try_set(false);
-        });
+        let request = untrack(|| typed.form()).request();
+        submit(Submission::Script, request, store, wrong, is_busy);
     };
     let input = move |field, label, value| line(field, label, value, wrong, ANSWER);
     view! {
-        <form on:submit=submit novalidate>
+        <form on:submit=send novalidate>
             {area(Field::Code, "Script: the body of an async function of args and console", "14",
                 typed.code, wrong, ANSWER)}
             <div class="row">
