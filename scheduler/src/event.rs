@@ -298,16 +298,7 @@ pub struct HeldShard {
 pub struct JobView {
     /// Of the last delta that is stored, as all before it are; 0 for none.
     pub stored_seq: u64,
-    /// Of the last delta, stored or not.
-    pub last_seq: u64,
-    pub completed: u64,
-    pub failed: u64,
-    /// Shards that are with a worker.
-    pub in_flight: u64,
-    /// No shard is handed out until its owner wants it.
-    pub is_paused: bool,
-    /// The job runs, or ran, at least one shard.
-    pub started: bool,
+    pub progress: JobProgress,
     /// What is folded of the completed ones.
     pub reducer_state: ReducerState,
 }

@@ -12,7 +12,7 @@ use shared::limits::MAX_SHARD_ATTEMPTS;
 use shared::plan::Plan;
 use shared::reduce::{Reducer, ReducerState};
 use shared::time::Millis;
-use shared::wire::{self, AttemptRange, Disposition, ResultStatus, ShardResult};
+use shared::wire::{self, AttemptRange, Disposition, ShardResult};
 
 use crate::event::{
     Command, Contribution, Delta, JobEnd, JobKind, JobOutline, JobProgress, JobView, ShardResults,
@@ -148,12 +148,7 @@ impl Job {
     pub(crate) fn view(&self) -> JobView {
         JobView {
             stored_seq: self.shown.seq,
-            last_seq: self.ledger.next_seq() - 1,
-            completed: self.shown.completed,
-            failed: self.shown.failed,
-            in_flight: self.supply.in_flight(),
-            is_paused: self.shown.is_paused,
-            started: self.was_started,
+            progress: self.progress(),
             reducer_state: self.shown.reducer_state.clone(),
         }
     }
@@ -168,6 +163,11 @@ impl Job {
             is_paused: self.shown.is_paused,
             started: self.was_started,
         }
+    }
+
+    /// Of the last delta, stored or not; 0 for none.
+    pub(crate) const fn last_seq(&self) -> u64 {
+        self.ledger.next_seq() - 1
     }
 
     pub(crate) const fn is_ending(&self) -> bool {
@@ -282,7 +282,7 @@ impl Job {
     /// Only shards of a sharded job are tried again; the result of a single run is its result,
     /// whatever it is.
     fn shall_retry(&self, slot: Slot, attempt: AttemptId, result: &ShardResult) -> bool {
-        let has_failed = result.status != ResultStatus::Returned;
+        let has_failed = !result.has_returned();
         let is_sharded = matches!(self.plan, Plan::Sharded(_)) && self.reducer.is_some();
         let failures = if slot.is_tracked {
             self.supply.failures_beside(slot.shard, attempt)
@@ -323,7 +323,7 @@ impl Job {
     }
 
     fn complete(&mut self, worker: &WorkerId, shard: u64, result: &ShardResult) {
-        let failed = u64::from(result.status != ResultStatus::Returned);
+        let failed = u64::from(!result.has_returned());
         self.batch.completed.push(shard);
         self.completed_count += 1;
         self.failed_shards += failed;
@@ -434,14 +434,10 @@ impl Job {
 
 /// What a reducer that could not fold a failed run would otherwise keep from its owner.
 fn why_it_failed(shard: u64, result: &ShardResult) -> String {
-    if result.status == ResultStatus::Returned {
+    if result.has_returned() {
         return String::new();
     }
-    let error = result
-        .details
-        .as_ref()
-        .and_then(|details| details.error.as_ref());
-    let message = error.map_or("no message", |error| error.message.as_str());
+    let message = result.error_message().unwrap_or("no message");
     let code = result.status.exit_code();
     format!(" Shard {shard} had failed with exit code {code}: {message}")
 }

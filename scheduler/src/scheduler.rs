@@ -96,6 +96,11 @@ impl Scheduler {
         self.jobs.get(&job).map(Job::view)
     }
 
+    /// Of the last delta of a job that has not ended, stored or not; 0 for none.
+    pub fn last_seq(&self, job: JobId) -> Option<u64> {
+        self.jobs.get(&job).map(Job::last_seq)
+    }
+
     /// So much is not committed (more than `MAX_UNCOMMITTED_BYTES`) that results should be kept
     /// from it until some of it is.
     pub const fn is_congested(&self) -> bool {

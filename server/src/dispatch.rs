@@ -1,41 +1,45 @@
 //! The one task that owns the scheduler: mailbox in, effects out.
 //!
 //! Everyone else holds a [`Dispatch`], whose mailbox is bounded in letters and in bytes. No lock is
-//! held across `.await`, because there is none. Lives here: the mailbox and the loop. Not here: who
-//! runs what (`scheduler`), carrying effects out (`dispatch/shell`).
+//! held across `.await`, because there is none. Lives here: the handle and its bounds.
+//! Not here: the loop (`dispatch/task`), who runs what (`scheduler`), carrying effects out
+//! (`dispatch/shell`).
 
 mod books;
 mod catalog;
 mod history;
 mod journal;
+mod letters;
 mod sessions;
 mod shell;
 mod tally;
+mod task;
 mod watchers;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use scheduler::{Command, Event, JobAssignment, JobView, Scheduler, SchedulerConfig, WorkerView};
-use shared::ids::{Digest32, JobId, Nonce, SessionId, WorkerId};
+use scheduler::{Command, JobView, Scheduler, SchedulerConfig};
+use shared::ids::{Digest32, JobId, SessionId};
 use shared::job::{Capacity, JobSpec};
-use shared::wire::{DeviceFacts, Held, Refused, ResultBatch, WorkerLimits};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use crate::config::EventSettings;
-use crate::gateway::Outbox;
 use crate::instruments::Instruments;
 use crate::random;
 use crate::signer::Signer;
 use crate::store::{EndedJobs, Store, UnfinishedJob};
+use letters::Letter;
 use shell::Shell;
+use task::Task;
 
 pub(crate) use books::Look;
 pub(crate) use catalog::ReadyJob;
 pub(crate) use history::MAX_LISTED;
-pub(crate) use journal::{Entry, Page, Shards, What, failures, first_seq_after_restart};
+pub(crate) use journal::{Entry, Page, Shards, What, first_seq_after_restart};
+pub(crate) use letters::{Join, LiveJob, Report};
 pub(crate) use sessions::LiveWorker;
 pub(crate) use watchers::Watch;
 
@@ -91,94 +95,6 @@ pub(crate) struct Dispatch {
     is_congested: watch::Receiver<bool>,
 }
 
-/// What the task is told.
-enum Letter {
-    Submit(Box<ReadyJob>, oneshot::Sender<JobView>),
-    Job(JobId, oneshot::Sender<Option<LiveJob>>),
-    Watch(JobId, oneshot::Sender<Option<Watch>>),
-    Events(JobId, u64, usize, oneshot::Sender<Option<Page>>),
-    Control(JobId, Command, oneshot::Sender<Option<u64>>),
-    CancelAll(oneshot::Sender<Vec<JobId>>),
-    Workers(oneshot::Sender<Vec<LiveWorker>>),
-    Look(oneshot::Sender<Arc<Look>>),
-    Capacity(oneshot::Sender<Capacity>),
-    Content(Digest32, oneshot::Sender<Option<Arc<str>>>),
-    Join(Box<Join>),
-    Report {
-        session: SessionId,
-        connection: u64,
-        report: Report,
-        _room: OwnedSemaphorePermit,
-    },
-    Closed {
-        session: SessionId,
-        connection: u64,
-    },
-    DismissAll,
-}
-
-/// A worker that was let in, and its socket.
-#[derive(Debug)]
-pub(crate) struct Join {
-    /// Its session.
-    pub session: SessionId,
-    /// Its name.
-    pub worker: WorkerId,
-    /// Number of the socket.
-    pub connection: u64,
-    /// It goes on with a session that it had.
-    pub resumes: bool,
-    /// Shards at the same time.
-    pub slots: u16,
-    /// Attempts that it is willing to hold.
-    pub credit: u32,
-    /// What it holds.
-    pub held: Vec<Held>,
-    /// What is known of its device.
-    pub device: Arc<DeviceFacts>,
-    /// To be answered with the time.
-    pub challenge: Nonce,
-    /// Opens the session again.
-    pub token: String,
-    /// What it is told.
-    pub limits: WorkerLimits,
-    /// Where to send to it.
-    pub outbox: Outbox,
-}
-
-/// What a worker reports, checked by its socket's task.
-#[derive(Debug)]
-pub(crate) enum Report {
-    /// A ticket that holds.
-    Ticket {
-        /// Of the leaf.
-        nonce: Nonce,
-        /// What it assigned.
-        jobs: Vec<JobAssignment>,
-    },
-    /// Results.
-    Results(Vec<ResultBatch>),
-    /// Attempts that it is willing to hold.
-    Credit(u32),
-    /// What it holds.
-    Beat(Vec<Held>),
-    /// What it does not run.
-    Refused(Vec<Refused>),
-    /// It leaves for good.
-    Leave,
-}
-
-/// A job that the scheduler has.
-#[derive(Debug, Clone)]
-pub(crate) struct LiveJob {
-    /// What it is.
-    pub spec: Arc<JobSpec>,
-    /// How far it is.
-    pub view: JobView,
-    /// A worker is connected.
-    pub has_workers: bool,
-}
-
 /// A place for a job, taken in advance.
 #[derive(Debug)]
 pub(crate) struct Place {
@@ -197,7 +113,8 @@ impl Place {
 }
 
 impl Dispatch {
-    /// Starts the task with the jobs that go on, and with what became of the others. It ends when the last handle is gone.
+    /// Starts the task with the jobs that go on, and with what became of the others. It ends when the
+    /// last handle is gone.
     pub(crate) fn start(
         config: SchedulerConfig,
         parts: DispatchParts,
@@ -402,189 +319,6 @@ impl Dispatch {
     /// Closes every socket, and every one that comes later.
     pub(crate) async fn dismiss_all(&self) {
         let _ = self.letters.send(Letter::DismissAll).await;
-    }
-}
-
-/// Fate of a delta: job, seq, whether it is stored.
-type Commit = (JobId, u64, bool);
-
-struct Task {
-    scheduler: Scheduler,
-    shell: Shell,
-    clock: Clock,
-    congestion: watch::Sender<bool>,
-}
-
-impl Task {
-    async fn run(
-        mut self,
-        resumed: Vec<ReadyJob>,
-        mut letters: mpsc::Receiver<Letter>,
-        mut committed: mpsc::UnboundedReceiver<Commit>,
-    ) {
-        for job in resumed {
-            self.take_in(job).await;
-        }
-        loop {
-            let wake = self.scheduler.next_deadline();
-            let due = async {
-                match wake {
-                    Some(at) => tokio::time::sleep_until(self.clock.instant(at)).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                biased;
-                Some((job, seq, is_stored)) = committed.recv() => {
-                    let event = if is_stored {
-                        Event::Committed { job, seq }
-                    } else {
-                        Event::CommitFailed { job, seq }
-                    };
-                    self.step(event).await;
-                }
-                letter = letters.recv() => match letter {
-                    Some(letter) => self.read(letter).await,
-                    None => break,
-                },
-                () = due => self.step(Event::Tick).await,
-            }
-        }
-    }
-
-    async fn step(&mut self, event: Event) {
-        let effects = self.scheduler.step(self.clock.mono(), event);
-        for effect in effects {
-            self.shell.perform(effect).await;
-        }
-        let is_congested = self.scheduler.is_congested();
-        self.congestion
-            .send_if_modified(|was| std::mem::replace(was, is_congested) != is_congested);
-    }
-
-    async fn read(&mut self, letter: Letter) {
-        match letter {
-            Letter::Submit(job, reply) => {
-                let id = job.outline.job;
-                self.take_in(*job).await;
-                if let Some(view) = self.scheduler.job(id) {
-                    let _ = reply.send(view);
-                }
-            }
-            Letter::Job(job, reply) => {
-                let _ = reply.send(self.live_job(job));
-            }
-            Letter::Watch(job, reply) => {
-                let is_running = self.scheduler.job(job).is_some();
-                let _ = reply.send(is_running.then(|| self.shell.watch(job)));
-            }
-            Letter::Events(job, after, limit, reply) => {
-                let _ = reply.send(self.shell.events(job, after, limit));
-            }
-            Letter::Control(job, command, reply) => {
-                self.step(Event::Control { job, command }).await;
-                let view = self.scheduler.job(job);
-                let _ = reply.send(view.map(|view| view.last_seq));
-            }
-            Letter::CancelAll(reply) => {
-                let jobs = self.shell.jobs();
-                for job in jobs.iter().copied() {
-                    let command = Command::Cancel;
-                    self.step(Event::Control { job, command }).await;
-                }
-                let _ = reply.send(jobs);
-            }
-            Letter::Capacity(reply) => {
-                let _ = reply.send(capacity(&self.scheduler.workers()));
-            }
-            Letter::Workers(reply) => {
-                let _ = reply.send(self.shell.worker_rows(&self.scheduler.workers()));
-            }
-            Letter::Look(reply) => {
-                let _ = reply.send(self.shell.look(&self.scheduler));
-            }
-            Letter::Content(hash, reply) => {
-                let _ = reply.send(self.shell.content(hash));
-            }
-            Letter::Join(join) => self.join(*join).await,
-            Letter::Report {
-                session,
-                connection,
-                report,
-                ..
-            } => {
-                if self.shell.hear(session, connection) {
-                    self.step(report.into_event(session)).await;
-                }
-            }
-            Letter::Closed {
-                session,
-                connection,
-            } => {
-                if self.shell.detach(session, connection) {
-                    self.step(Event::WorkerDetached { session }).await;
-                }
-            }
-            Letter::DismissAll => self.shell.dismiss_all(),
-        }
-    }
-
-    async fn take_in(&mut self, job: ReadyJob) {
-        let outline = self.shell.add_job(job);
-        self.step(Event::JobReady(Box::new(outline))).await;
-    }
-
-    fn live_job(&self, job: JobId) -> Option<LiveJob> {
-        Some(LiveJob {
-            spec: self.shell.spec(job)?,
-            view: self.scheduler.job(job)?,
-            has_workers: self.shell.has_workers(),
-        })
-    }
-
-    async fn join(&mut self, join: Join) {
-        let event = if join.resumes {
-            Event::WorkerResumed {
-                session: join.session,
-                worker: join.worker.clone(),
-                slots: join.slots,
-                credit: join.credit,
-                held: join.held.clone(),
-            }
-        } else {
-            Event::WorkerJoined {
-                session: join.session,
-                worker: join.worker.clone(),
-                slots: join.slots,
-                credit: join.credit,
-            }
-        };
-        self.shell.attach(join);
-        self.step(event).await;
-    }
-}
-
-impl Report {
-    fn into_event(self, session: SessionId) -> Event {
-        match self {
-            Self::Ticket { nonce, jobs } => Event::TicketProved {
-                session,
-                nonce,
-                jobs,
-            },
-            Self::Results(batches) => Event::Results { session, batches },
-            Self::Credit(limit) => Event::Credit { session, limit },
-            Self::Beat(held) => Event::Beat { session, held },
-            Self::Refused(refusals) => Event::Refused { session, refusals },
-            Self::Leave => Event::WorkerLeft { session },
-        }
-    }
-}
-
-fn capacity(workers: &[WorkerView]) -> Capacity {
-    Capacity {
-        workers: workers.len() as u64,
-        slots: workers.iter().map(|worker| u64::from(worker.slots)).sum(),
     }
 }
 

@@ -28,6 +28,7 @@ mod server;
 mod session_token;
 mod shard_name;
 mod signer;
+mod standing;
 mod store;
 
 pub use edge::raise_file_limit;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use shared::ids::{AttemptId, JobId, Nonce, SessionId, WorkerId};
 use shared::limits::{MAX_ATTEMPTS_PER_LEAF, MAX_JOBS_PER_LEAF};
 use shared::time::Millis;
-use shared::wire::{AttemptRange, Disposed, Disposition, ResultStatus, Stage};
+use shared::wire::{AttemptRange, Disposed, Disposition, Stage};
 
 use super::store::Store;
 use crate::{Command, Effect, Event, JobAssignment, Scheduler, SchedulerConfig};
@@ -121,7 +121,7 @@ impl Checks {
                         };
                         self.owed.insert((*session, attempt));
                         self.unmark_live(*session, attempt);
-                        if row.result.status != ResultStatus::Returned {
+                        if !row.result.has_returned() {
                             self.failing.insert(attempt);
                         }
                     }
@@ -193,11 +193,11 @@ impl Checks {
                     let view = scheduler.job(*job).expect("a changed job is known");
                     let row = &store.rows[job];
                     let stored = row.completed.len();
-                    assert!(u128::from(view.completed) <= stored);
-                    let is_current = u128::from(view.completed) == stored;
+                    assert!(u128::from(view.progress.completed) <= stored);
+                    let is_current = u128::from(view.progress.completed) == stored;
                     assert!(!is_current || view.reducer_state == row.reducer_state);
-                    assert!(view.in_flight <= row.spec.shards);
-                    self.check_credit_for(*job, view.completed);
+                    assert!(view.progress.in_flight <= row.spec.shards);
+                    self.check_credit_for(*job, view.progress.completed);
                 }
                 Effect::Contributed {
                     job,

@@ -21,9 +21,9 @@ use super::ApiError;
 use super::body::JsonBody;
 use crate::app::App;
 use crate::auth::ApiClient;
-use crate::dispatch::{Place, ReadyJob};
+use crate::dispatch::{LiveJob, Place, ReadyJob};
 use crate::random;
-use crate::store::NewJob;
+use crate::store::{NewJob, StoredJob};
 pub(crate) use control::{cancel, pause, resume, stop_all};
 pub(crate) use events::events;
 use state::Detail;
@@ -80,10 +80,10 @@ pub(crate) async fn show(
     } else {
         Detail::Whole
     };
-    if let Some(live) = app.dispatch.job(job).await? {
-        return Ok(Json(state::of_live(job, &live)).into_response());
-    }
-    let stored = app.store.job(job).await?.ok_or(ApiError::UnknownJob)?;
+    let stored = match find(&app, job).await? {
+        Found::Live(live) => return Ok(Json(state::of_live(job, &live)).into_response()),
+        Found::Stored(stored) => stored,
+    };
     let state = state::of_stored(&stored, detail);
     Ok(match (state.result.is_some(), stored.spec) {
         (true, JobSpec::RunJs(run)) if run.keeps_rows() => {
@@ -106,13 +106,29 @@ fn job_id(job: Result<Path<String>, PathRejection>) -> Result<JobId, ApiError> {
     job.parse().map_err(|_| ApiError::UnknownJob)
 }
 
-/// How a job stands, without its result.
-async fn progress(app: &App, job: JobId) -> Result<JobState, ApiError> {
+/// Where a job is to be read.
+enum Found {
+    /// It has not ended.
+    Live(LiveJob),
+    /// The store alone knows it.
+    Stored(Box<StoredJob>),
+}
+
+/// Asks the scheduler first: a job that it does not have any more has ended in the store.
+async fn find(app: &App, job: JobId) -> Result<Found, ApiError> {
     if let Some(live) = app.dispatch.job(job).await? {
-        return Ok(state::of_live(job, &live));
+        return Ok(Found::Live(live));
     }
     let stored = app.store.job(job).await?.ok_or(ApiError::UnknownJob)?;
-    Ok(state::of_stored(&stored, Detail::WithoutResult))
+    Ok(Found::Stored(Box::new(stored)))
+}
+
+/// How a job stands, without its result.
+async fn progress(app: &App, job: JobId) -> Result<JobState, ApiError> {
+    Ok(match find(app, job).await? {
+        Found::Live(live) => state::of_live(job, &live),
+        Found::Stored(stored) => state::of_stored(&stored, Detail::WithoutResult),
+    })
 }
 
 /// Fits a job to the cluster as it is at this moment; what its owner should know of that.
@@ -146,6 +162,6 @@ async fn store_and_submit(
     app.store.insert_job(job.clone()).await?;
     let (id, plan) = (job.job, job.spec.plan());
     let view = place.submit(ReadyJob::submitted(job)).await;
-    let is_started = view.is_some_and(|view| view.started);
+    let is_started = view.is_some_and(|view| view.progress.started);
     Ok((id, JobStatus::unfinished(plan, is_started)))
 }

@@ -159,22 +159,14 @@ impl Books {
             Plan::Single => return None,
             Plan::Sharded(sharding) => sharding,
         };
-        let units = sharding.units_of(held.shard)?;
-        let total_shards = sharding.total_shards();
+        let context = ShardContext::new(held.job, sharding, held.shard)?;
         Some(ActiveShard {
             job_id: shard_name(held.job, held.shard).to_string(),
             parent_job_id: held.job,
             shard_index: held.shard.0,
-            total_shards,
+            total_shards: context.total_shards,
             attempt: held.attempt,
-            context: ShardContext {
-                parent_job_id: held.job,
-                shard_id: held.shard.0,
-                total_shards,
-                units: units.units,
-                total_units: sharding.total_units(),
-                offset: units.offset,
-            },
+            context,
         })
     }
 }

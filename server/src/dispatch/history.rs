@@ -8,13 +8,12 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use scheduler::{Ending, JobProgress};
-use shared::api::{
-    ControlState, IsoTime, JobCounters, JobMetrics, JobStatus, ShardProgress, TaskBrief,
-};
+use shared::api::{IsoTime, JobCounters, JobMetrics, JobStatus, ShardProgress, TaskBrief};
 use shared::ids::{JobId, WorkerId};
 use shared::plan::Plan;
 use shared::time::UnixMillis;
 
+use crate::standing;
 use crate::store::{EndedJob, EndedJobs};
 
 /// Jobs that are listed.
@@ -180,7 +179,8 @@ impl History {
 impl Running {
     fn count(&self, progress: &JobProgress, has_workers: bool, counters: &mut JobCounters) {
         counters.visible_jobs += 1;
-        match self.status(progress, has_workers) {
+        let (status, _) = standing::of_running(self.brief.plan, progress, has_workers);
+        match status {
             JobStatus::Queued => counters.queued += 1,
             JobStatus::Running | JobStatus::Done | JobStatus::Failed => counters.running += 1,
         }
@@ -192,11 +192,6 @@ impl Running {
         }
     }
 
-    const fn status(&self, progress: &JobProgress, has_workers: bool) -> JobStatus {
-        let is_abandoned = progress.in_flight == 0 && !has_workers;
-        JobStatus::unfinished(self.brief.plan, progress.started && !is_abandoned)
-    }
-
     fn line(
         &self,
         job: JobId,
@@ -205,14 +200,11 @@ impl Running {
         assigned: Option<WorkerId>,
     ) -> JobMetrics {
         let plan = self.brief.plan;
+        let (status, control_state) = standing::of_running(plan, progress, has_workers);
         JobMetrics {
             job_id: job,
-            status: self.status(progress, has_workers),
-            control_state: if progress.is_paused {
-                ControlState::Paused
-            } else {
-                ControlState::Running
-            },
+            status,
+            control_state,
             task: self.brief.task,
             execution_model: plan.into(),
             assigned_worker_id: assigned,
@@ -224,11 +216,7 @@ impl Running {
 }
 
 fn line_of_ended(job: EndedJob) -> JobMetrics {
-    let (status, control_state) = match job.ending {
-        Ending::Done => (JobStatus::Done, ControlState::Running),
-        Ending::Failed => (JobStatus::Failed, ControlState::Running),
-        Ending::Cancelled => (JobStatus::Failed, ControlState::Cancelled),
-    };
+    let (status, control_state) = standing::of_ended(job.ending);
     JobMetrics {
         job_id: job.job,
         status,

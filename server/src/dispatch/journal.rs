@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use scheduler::{Contribution, Ending, ShardResults};
 use shared::ids::{JobId, ShardIndex, WorkerId};
 use shared::time::UnixMillis;
-use shared::wire::{ResultStatus, ShardResult};
+use shared::wire::ShardResult;
 
 use crate::config::EventSettings;
 
@@ -232,6 +232,18 @@ impl Entry {
             What::Started | What::Switched { .. } | What::Ended(_) => 1,
         }
     }
+
+    /// Failed shards of the job before the event at `place` of this entry.
+    pub(crate) fn failed_before(&self, place: u64) -> u64 {
+        match &self.what {
+            What::Shards(shards) => {
+                let place = usize::try_from(place).unwrap_or(usize::MAX);
+                let earlier = shards.results.get(..place).unwrap_or(&shards.results);
+                shards.before.1 + failures(earlier)
+            }
+            What::Started | What::Switched { .. } | What::Ended(_) => 0,
+        }
+    }
 }
 
 /// A number that no event of the job had before a restart: one event was its start, each completed
@@ -241,9 +253,9 @@ pub(crate) const fn first_seq_after_restart(completed: u64, delta_seq: u64) -> u
 }
 
 /// Those of the results that are failures.
-pub(crate) fn failures(results: &[(ShardIndex, ShardResult)]) -> u64 {
-    let failed = |(_, result): &&(ShardIndex, ShardResult)| result.status != ResultStatus::Returned;
-    results.iter().filter(failed).count() as u64
+fn failures(results: &[(ShardIndex, ShardResult)]) -> u64 {
+    let failed = results.iter().filter(|(_, result)| !result.has_returned());
+    failed.count() as u64
 }
 
 impl Ring {
@@ -264,6 +276,8 @@ impl Ring {
 
 #[cfg(test)]
 mod tests {
+    use shared::wire::ResultStatus;
+
     use super::*;
 
     const SETTINGS: EventSettings = EventSettings {

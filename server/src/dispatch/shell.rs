@@ -12,13 +12,16 @@ use shared::limits::INLINE_CONTENT_BYTES;
 use shared::wire::{self, ProtocolVersion, ToWorker};
 use tokio::sync::mpsc;
 
+use super::DispatchParts;
 use super::books::Books;
+use super::books::Look;
 use super::catalog::{Catalog, ReadyJob};
 use super::journal::{Journal, Page, first_seq_after_restart};
+use super::letters::Join;
 use super::sessions::{LiveWorker, Sessions};
 use super::tally::Moment;
+use super::task::Commit;
 use super::watchers::{Watch, Watchers};
-use super::{Commit, DispatchParts, Join, Look};
 use crate::clock::Clock;
 use crate::instruments::Instruments;
 use crate::signer::Signer;
@@ -186,8 +189,8 @@ impl Shell {
             } => {
                 let now = self.now();
                 self.books.contributed(job, &contributions, now);
-                let at = self.clock.wall();
-                self.journal.contributed(job, at, &contributions, results);
+                self.journal
+                    .contributed(job, now.wall, &contributions, results);
             }
             Effect::JobSwitched { job, is_paused } => {
                 self.journal.switched(job, self.clock.wall(), is_paused);

@@ -432,11 +432,7 @@ async fn collected_envelopes_come_in_order_of_the_shards_however_large_they_are(
             (&json!(true), &json!("array"))
         );
     }
-    let bare = server
-        .client
-        .get(&format!("/api/jobs/{id}?result=none"))
-        .await
-        .json();
+    let bare = server.client.job_without_result(&id).await;
     assert_eq!(
         (&bare["status"], &bare["result"]),
         (&json!("done"), &Value::Null)

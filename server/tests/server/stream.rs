@@ -81,11 +81,7 @@ async fn a_stream_tells_a_snapshot_then_changes_and_ends_with_the_job() {
 
     let whole = server.client.job(&id).await;
     assert_eq!(whole["result"]["aggregate"]["samples"], 40);
-    let bare = server
-        .client
-        .get(&format!("/api/jobs/{id}?result=none"))
-        .await
-        .json();
+    let bare = server.client.job_without_result(&id).await;
     assert_eq!(
         (&bare["status"], &bare["result"]),
         (&json!("done"), &Value::Null)

@@ -68,7 +68,7 @@ impl RunEnvelope {
             ResultStatus::Threw | ResultStatus::TimedOut | ResultStatus::ExecutorFailed => None,
         };
         Self {
-            ok: result.status == ResultStatus::Returned,
+            ok: result.has_returned(),
             exit_code: result.status.exit_code(),
             duration_ms: match result.status {
                 ResultStatus::TimedOut => timeout_ms,

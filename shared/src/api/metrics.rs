@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{ControlState, ExecutionModel, IsoTime, JobStatus, JsNumber};
-use crate::ids::{JobId, WorkerId};
+use crate::ids::{JobId, ShardIndex, WorkerId};
 use crate::job::JobSpec;
+use crate::plan::{ShardUnits, Sharding};
 use crate::wire::DeviceFacts;
 
 /// `GET /api/metrics/cluster`.
@@ -342,6 +343,21 @@ pub struct ShardContext {
     pub total_units: u64,
     /// Units before this shard.
     pub offset: u64,
+}
+
+impl ShardContext {
+    /// Which part of `job` the shard is; `None` where the job has no such shard.
+    pub fn new(job: JobId, sharding: Sharding, shard: ShardIndex) -> Option<Self> {
+        let ShardUnits { units, offset } = sharding.units_of(shard)?;
+        Some(Self {
+            parent_job_id: job,
+            shard_id: shard.0,
+            total_shards: sharding.total_shards(),
+            units,
+            total_units: sharding.total_units(),
+            offset,
+        })
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::number::Number;
 use crate::limits::MAX_RESULT_DEPTH;
-use crate::wire::{ResultStatus, ShardResult};
+use crate::wire::ShardResult;
 
 /// Why a return value is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -99,9 +99,7 @@ const RETURN_VALUE: &str = "returnValue";
 
 /// The numeric fields of every run envelope; `returnValue` may be one more.
 const OWN_NUMBERS: [(&str, ReadOwn); 3] = [
-    ("ok", |result| {
-        Number::from(result.status == ResultStatus::Returned)
-    }),
+    ("ok", |result| Number::from(result.has_returned())),
     ("exitCode", |result| Number::from(result.status.exit_code())),
     ("durationMs", |result| {
         Number::nearest_to(result.duration_ms())

@@ -182,6 +182,17 @@ impl ShardResult {
         }
     }
 
+    /// The script returned: the envelope says `ok`.
+    pub fn has_returned(&self) -> bool {
+        self.status == ResultStatus::Returned
+    }
+
+    /// What was thrown or went wrong, in words, where the executor could tell.
+    pub fn error_message(&self) -> Option<&str> {
+        let error = self.details.as_ref()?.error.as_ref()?;
+        Some(&error.message)
+    }
+
     /// Bytes that the result takes, in memory or as a row: its texts, and a little for the rest.
     pub fn row_bytes(&self) -> u64 {
         let details = self

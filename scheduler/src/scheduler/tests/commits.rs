@@ -9,10 +9,10 @@ fn nothing_follows_from_a_delta_before_it_is_committed() {
     let given = bench.given(alice);
     bench.results(alice, &given[..1]);
     assert_eq!(bench.disposed(alice), []);
-    assert_eq!(bench.scheduler.job(job).unwrap().completed, 0);
+    assert_eq!(bench.scheduler.job(job).unwrap().progress.completed, 0);
     let delta = bench.delta();
     bench.commit(&delta);
-    assert_eq!(bench.scheduler.job(job).unwrap().completed, 1);
+    assert_eq!(bench.scheduler.job(job).unwrap().progress.completed, 1);
     assert!(bench.effects.contains(&Effect::JobChanged { job }));
 }
 
@@ -80,7 +80,7 @@ fn commits_in_any_order_and_repeated_settle_each_delta_once() {
     bench.step(Event::Committed { job, seq: 1 });
     bench.step(Event::CommitFailed { job, seq: 2 });
     assert_eq!(bench.effects, []);
-    assert_eq!(bench.scheduler.job(job).unwrap().completed, 2);
+    assert_eq!(bench.scheduler.job(job).unwrap().progress.completed, 2);
 }
 
 #[test]

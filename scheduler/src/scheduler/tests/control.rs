@@ -14,7 +14,7 @@ fn a_paused_job_hands_out_nothing_and_what_is_out_counts() {
     order(&mut bench, job, Command::Pause);
     let delta = bench.delta();
     assert!(delta.is_paused);
-    let is_shown = |bench: &Bench| bench.scheduler.job(job).unwrap().is_paused;
+    let is_shown = |bench: &Bench| bench.scheduler.job(job).unwrap().progress.is_paused;
     assert!(!is_shown(&bench), "not before it is stored");
     bench.commit(&delta);
     assert!(is_shown(&bench));
@@ -37,14 +37,14 @@ fn a_view_tells_which_orders_it_shows() {
     let job = bench.submit(1, 2);
     let seqs = |bench: &Bench| {
         let view = bench.scheduler.job(job).unwrap();
-        (view.stored_seq, view.last_seq)
+        (view.stored_seq, bench.scheduler.last_seq(job).unwrap())
     };
     let (before, _) = seqs(&bench);
     order(&mut bench, job, Command::Pause);
     let paused = bench.delta();
     order(&mut bench, job, Command::Resume);
     let resumed = bench.delta();
-    assert!(!bench.scheduler.job(job).unwrap().is_paused);
+    assert!(!bench.scheduler.job(job).unwrap().progress.is_paused);
     assert_eq!(seqs(&bench), (before, resumed.seq), "that is of before");
     bench.commit(&paused);
     assert_eq!(seqs(&bench), (paused.seq, resumed.seq));

@@ -142,7 +142,7 @@ fn a_worker_is_not_given_a_job_that_it_refused() {
     assert_eq!(bench.given(alice), []);
     let other = bench.submit(2, 1);
     assert_eq!(bench.given(alice).len(), 1);
-    assert!(bench.scheduler.job(other).unwrap().started);
+    assert!(bench.scheduler.job(other).unwrap().progress.started);
     let bob = bench.join(2, 8);
     assert_eq!(shards(&bench.given(bob)), [0, 1, 2, 3, 4]);
 }

@@ -54,7 +54,7 @@ fn the_first_result_wins_whoever_it_is_from() {
     bench.results(bob, &again[..1]);
     assert_eq!(bench.deltas(), [], "no shard is folded twice");
     assert_eq!(bench.disposed(bob).len(), 1);
-    assert_eq!(bench.scheduler.job(job).unwrap().completed, 1);
+    assert_eq!(bench.scheduler.job(job).unwrap().progress.completed, 1);
 }
 
 #[test]

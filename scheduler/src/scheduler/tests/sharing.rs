@@ -222,5 +222,5 @@ fn idle_workers_cost_nothing_while_there_is_no_work() {
         .filter(|effect| matches!(effect, Effect::Assign { .. }))
         .count();
     assert_eq!(assigned, 1);
-    assert_eq!(bench.scheduler.job(job).unwrap().in_flight, 1);
+    assert_eq!(bench.scheduler.job(job).unwrap().progress.in_flight, 1);
 }

@@ -10,13 +10,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use shared::api::{
-    ControlState, IsoTime, JobState, JobStatus, ReducerView, RunEnvelope, ShardConfig, TaskView,
+    ControlState, ExecutionModel, IsoTime, JobStatus, ReducerView, RunEnvelope, ShardConfig,
+    ShardContext,
 };
-use shared::ids::{JobId, ShardIndex};
 use shared::job::{JobSpec, RunJs};
 use shared::plan::Sharding;
 use shared::time::UnixMillis;
-use shared::wire::{ResultStatus, ShardResult};
+use shared::wire::ShardResult;
 
 use super::state::{self, Detail};
 use crate::api::ApiError;
@@ -61,27 +61,17 @@ impl EventsQuery {
 #[derive(Debug, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Events {
-    #[serde(with = "as_text")]
-    job_id: JobId,
+    job_id: String,
     status: JobStatus,
     control_state: ControlState,
-    execution_model: shared::api::ExecutionModel,
-    shard_config: Option<ShardConfig>,
+    execution_model: ExecutionModel,
+    shard_config: ShardConfig,
     reducer: Option<ReducerView>,
     events: Vec<Map<String, Value>>,
     has_more: bool,
     next_seq: u64,
     first_seq: u64,
     dropped_before_seq: u64,
-}
-
-mod as_text {
-    use serde::Serializer;
-    use shared::ids::JobId;
-
-    pub(super) fn serialize<S: Serializer>(id: &JobId, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(id)
-    }
 }
 
 /// `GET /api/jobs/<id>/events`
@@ -92,16 +82,19 @@ pub(crate) async fn events(
     Query(query): Query<EventsQuery>,
 ) -> Result<Json<Events>, ApiError> {
     let job = super::job_id(job)?;
-    let state = super::progress(&app, job).await?;
+    let (after, limit) = (query.after(), query.limit());
+    // In this order: what ended between two of them is known to the later ones.
+    let live = app.dispatch.job(job).await?;
+    let remembered = app.dispatch.events(job, after, limit).await?;
     let stored = app.store.job(job).await?.ok_or(ApiError::UnknownJob)?;
     let JobSpec::RunJs(run) = &stored.spec else {
         return Err(not_sharded());
     };
-    let Some(sharding) = run.sharding() else {
-        return Err(not_sharded());
+    let sharding = run.sharding().ok_or_else(not_sharded)?;
+    let state = match &live {
+        Some(live) => state::of_live(job, live),
+        None => state::of_stored(&stored, Detail::WithoutResult),
     };
-    let (after, limit) = (query.after(), query.limit());
-    let remembered = app.dispatch.events(job, after, limit).await?;
     let page = remembered.unwrap_or_else(|| forgotten(&stored));
     let teller = Teller {
         stored: &stored,
@@ -109,37 +102,23 @@ pub(crate) async fn events(
         sharding,
     };
     let (events, has_more) = teller.tell(&page, after, limit);
-    Ok(Json(head(&state, &page, after, events, has_more)))
-}
-
-fn not_sharded() -> ApiError {
-    ApiError::BadRequest("Live events are only available for sharded jobs.".into())
-}
-
-fn head(
-    state: &JobState,
-    page: &Page,
-    after: u64,
-    events: Vec<Map<String, Value>>,
-    has_more: bool,
-) -> Events {
-    let (shard_config, reducer) = match &state.task {
-        TaskView::RunJs(task) => (task.shard_config, task.reducer.clone()),
-        TaskView::Add { .. } => (None, None),
-    };
-    Events {
-        job_id: state.job_id,
+    Ok(Json(Events {
+        job_id: job.to_string(),
         status: state.status,
         control_state: state.control_state,
         execution_model: state.execution_model,
-        shard_config,
-        reducer,
+        shard_config: sharding.into(),
+        reducer: run.reducer.as_ref().map(ReducerView::from),
         events,
         has_more,
         next_seq: page.next_seq,
         first_seq: page.first_seq,
         dropped_before_seq: page.first_seq.saturating_sub(1).saturating_sub(after),
-    }
+    }))
+}
+
+fn not_sharded() -> ApiError {
+    ApiError::BadRequest("Live events are only available for sharded jobs.".into())
 }
 
 /// How a job began and ended, which is all that is known of one that is not in memory.
@@ -175,25 +154,25 @@ impl Teller<'_> {
         let from = page.first_seq.max(after.saturating_add(1));
         let mut events = Vec::new();
         let mut bytes = 0;
-        let numbered = page.entries.iter().flat_map(|entry| {
-            let places = 0..entry.count();
-            places.map(move |place| (entry, place))
-        });
-        for (entry, place) in numbered.filter(|(entry, place)| entry.seq + place >= from) {
-            if events.len() == limit || (bytes > MAX_PAGE_BYTES && !events.is_empty()) {
-                return (events, true);
+        for entry in &page.entries {
+            let first = from.saturating_sub(entry.seq).min(entry.count());
+            let mut failed = entry.failed_before(first);
+            for place in first..entry.count() {
+                if events.len() == limit || (bytes > MAX_PAGE_BYTES && !events.is_empty()) {
+                    return (events, true);
+                }
+                let (event, size) = self.event(entry, place, &mut failed);
+                bytes += size;
+                events.push(event);
             }
-            let (event, size) = self.event(entry, place);
-            bytes += size;
-            events.push(event);
         }
         let last = events.last().and_then(|event| event["seq"].as_u64());
         let has_more = last.is_some_and(|last| last + 1 < page.next_seq);
         (events, has_more)
     }
 
-    /// An event and its size in bytes, about.
-    fn event(&self, entry: &Entry, place: u64) -> (Map<String, Value>, usize) {
+    /// An event and its size in bytes, about. `failed` counts failed shards from event to event.
+    fn event(&self, entry: &Entry, place: u64, failed: &mut u64) -> (Map<String, Value>, usize) {
         let mut event = Map::new();
         event.insert("seq".into(), (entry.seq + place).into());
         event.insert("ts".into(), iso(entry.at));
@@ -201,7 +180,7 @@ impl Teller<'_> {
         let total = self.sharding.total_shards();
         let (body, result) = match &entry.what {
             What::Started => (self.started(), None),
-            What::Shards(shards) => self.shard(shards, place),
+            What::Shards(shards) => self.shard(shards, place, failed),
             What::Switched {
                 is_paused,
                 completed,
@@ -239,38 +218,32 @@ impl Teller<'_> {
         })
     }
 
-    fn shard(&self, shards: &Shards, place: u64) -> (Value, Option<Box<RawValue>>) {
-        let place_here = usize::try_from(place).unwrap_or(usize::MAX);
-        let Some((index, result)) = shards.results.get(place_here) else {
+    fn shard(
+        &self,
+        shards: &Shards,
+        place: u64,
+        failed: &mut u64,
+    ) -> (Value, Option<Box<RawValue>>) {
+        let here = usize::try_from(place).unwrap_or(usize::MAX);
+        let Some((index, result)) = shards.results.get(here) else {
             return (Value::Null, None);
         };
-        let done = &shards.results[..=place_here];
-        let failed = crate::dispatch::failures(done);
+        *failed += u64::from(!result.has_returned());
         let job = self.stored.job;
         let mut body = json!({
             "type": "shard_done", "parentJobId": job.to_string(),
             "childJobId": shard_name(job, *index).to_string(), "workerId": worker_of(shards, place),
             "shardIndex": index.0, "totalShards": self.sharding.total_shards(),
             "completedShards": shards.before.0 + place + 1,
-            "failedShards": shards.before.1 + failed,
+            "failedShards": *failed,
         });
-        if result.status != ResultStatus::Returned {
+        if !result.has_returned() {
             body["type"] = "shard_failed".into();
             body["error"] = error_of(result).into();
             return (body, None);
         }
-        body["shardContext"] = self.context(*index);
+        body["shardContext"] = json!(ShardContext::new(job, self.sharding, *index));
         (body, Some(self.value_of(result)))
-    }
-
-    fn context(&self, index: ShardIndex) -> Value {
-        let units = self.sharding.units_of(index);
-        json!({
-            "parentJobId": self.stored.job.to_string(), "shardId": index.0,
-            "totalShards": self.sharding.total_shards(),
-            "units": units.map(|it| it.units), "totalUnits": self.sharding.total_units(),
-            "offset": units.map(|it| it.offset),
-        })
     }
 
     /// What was returned; the whole envelope where nothing was.
@@ -318,13 +291,9 @@ fn worker_of(shards: &Shards, place: u64) -> Option<&str> {
 }
 
 fn error_of(result: &ShardResult) -> String {
-    let error = result
-        .details
-        .as_ref()
-        .and_then(|details| details.error.as_ref());
-    error.map_or_else(
+    result.error_message().map_or_else(
         || format!("exit code {}", result.status.exit_code()),
-        |error| error.message.clone(),
+        str::to_owned,
     )
 }
 

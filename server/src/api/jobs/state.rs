@@ -1,14 +1,16 @@
 //! How a job stands, as clients see it: running ones as the scheduler says, ended ones as stored.
 
-use scheduler::Ending;
+use scheduler::{Ending, JobProgress};
 use serde_json::value::RawValue;
 use shared::api::{ControlState, JobState, JobStatus, ReducedResult, RunEnvelope, TaskView};
 use shared::ids::JobId;
 use shared::job::JobSpec;
-use shared::reduce::ReducerState;
+use shared::plan::Plan;
+use shared::reduce::{Reducer, ReducerState};
 use shared::wire::ShardResult;
 
 use crate::dispatch::LiveJob;
+use crate::standing;
 use crate::store::{Outcome, Progress, StoredJob};
 
 /// How much of a state is wanted.
@@ -25,20 +27,18 @@ const STOPPED: &str = "stopped_by_client";
 
 /// A job that the scheduler has.
 pub(super) fn of_live(job: JobId, live: &LiveJob) -> JobState {
+    let JobProgress {
+        completed, failed, ..
+    } = live.view.progress;
     let plan = live.spec.plan();
-    let view = &live.view;
-    let control = control_state(view.is_paused);
-    let mut state = unfinished(job, &live.spec, view.completed, view.failed, control);
-    // A result that is not stored yet is with nobody, and still the job runs.
-    let is_abandoned = view.in_flight == 0 && !live.has_workers;
-    state.status = JobStatus::unfinished(plan, view.started && !is_abandoned);
-    let folds = live
+    let (status, control) = standing::of_running(plan, &live.view.progress, live.has_workers);
+    let mut state = unfinished(job, &live.spec, completed, failed, control);
+    state.status = status;
+    state.partial = live
         .spec
         .reducer()
-        .is_some_and(|reducer| !reducer.keeps_rows());
-    state.partial = folds
-        .then(|| reduced(&live.spec, &view.reducer_state, view.completed))
-        .flatten();
+        .filter(|reducer| !reducer.keeps_rows())
+        .map(|reducer| reduced(reducer, plan, &live.view.reducer_state, completed));
     state.waiting = (!live.has_workers).then(|| "no worker".into());
     state
 }
@@ -60,43 +60,31 @@ pub(super) fn of_stored(stored: &StoredJob, detail: Detail) -> JobState {
         is_paused,
         ..
     } = stored.progress;
-    let control = match &stored.outcome {
-        None => control_state(is_paused),
-        Some(Outcome::Single(_) | Outcome::Reduced | Outcome::Failed(_)) => ControlState::Running,
-        Some(Outcome::Cancelled) => ControlState::Cancelled,
+    let (status, control) = match ending(stored) {
+        None => (
+            JobStatus::unfinished(stored.spec.plan(), false),
+            standing::control_state(is_paused),
+        ),
+        Some(ending) => standing::of_ended(ending),
     };
     let mut state = unfinished(stored.job, &stored.spec, completed, failed_shards, control);
+    state.status = status;
+    let is_whole = detail == Detail::Whole;
     match &stored.outcome {
         None => {}
         Some(Outcome::Single(result)) => {
-            state.status = JobStatus::Done;
-            state.result = (detail == Detail::Whole).then(|| single(&stored.spec, result));
+            state.result = is_whole.then(|| single(&stored.spec, result));
         }
         Some(Outcome::Reduced) => {
-            state.status = JobStatus::Done;
-            if detail == Detail::Whole {
+            state.result = stored.spec.reducer().filter(|_| is_whole).map(|reducer| {
                 let folded = stored.progress.reducer_state.clone().unwrap_or_default();
-                state.result = reduced(&stored.spec, &folded, completed).map(Into::into);
-            }
+                reduced(reducer, stored.spec.plan(), &folded, completed).into()
+            });
         }
-        Some(Outcome::Failed(text)) => {
-            state.status = JobStatus::Failed;
-            state.error = Some(text.clone());
-        }
-        Some(Outcome::Cancelled) => {
-            state.status = JobStatus::Failed;
-            state.error = Some(STOPPED.into());
-        }
+        Some(Outcome::Failed(text)) => state.error = Some(text.clone()),
+        Some(Outcome::Cancelled) => state.error = Some(STOPPED.into()),
     }
     state
-}
-
-const fn control_state(is_paused: bool) -> ControlState {
-    if is_paused {
-        ControlState::Paused
-    } else {
-        ControlState::Running
-    }
 }
 
 fn unfinished(
@@ -131,12 +119,6 @@ fn single(spec: &JobSpec, result: &ShardResult) -> Box<RawValue> {
 }
 
 /// What the completed shards amount to.
-fn reduced(spec: &JobSpec, folded: &ReducerState, completed: u64) -> Option<ReducedResult> {
-    let total = spec.plan().total_shards();
-    Some(ReducedResult::new(
-        spec.reducer()?,
-        folded,
-        completed,
-        total,
-    ))
+fn reduced(reducer: &Reducer, plan: Plan, folded: &ReducerState, completed: u64) -> ReducedResult {
+    ReducedResult::new(reducer, folded, completed, plan.total_shards())
 }

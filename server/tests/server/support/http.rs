@@ -143,6 +143,13 @@ impl Client {
         answer.json()
     }
 
+    /// How a job stands, its result left out.
+    pub(crate) async fn job_without_result(&self, id: &str) -> Value {
+        let answer = self.get(&format!("/api/jobs/{id}?result=none")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.json()
+    }
+
     /// Follows a job from its snapshot on.
     pub(crate) async fn stream(&self, id: &str) -> Follower {
         let mut request = self

@@ -1,0 +1,177 @@
+//! The loop: one letter, one fate of a delta or one deadline at a time becomes a step of the scheduler,
+//! and its effects are carried out before the next.
+
+use scheduler::{Command, Event, Scheduler, WorkerView};
+use shared::ids::JobId;
+use shared::job::Capacity;
+use tokio::sync::{mpsc, watch};
+
+use super::catalog::ReadyJob;
+use super::letters::{Join, Letter, LiveJob};
+use super::shell::Shell;
+use crate::clock::Clock;
+
+/// Fate of a delta: job, seq, whether it is stored.
+pub(super) type Commit = (JobId, u64, bool);
+
+pub(super) struct Task {
+    pub(super) scheduler: Scheduler,
+    pub(super) shell: Shell,
+    pub(super) clock: Clock,
+    pub(super) congestion: watch::Sender<bool>,
+}
+
+impl Task {
+    pub(super) async fn run(
+        mut self,
+        resumed: Vec<ReadyJob>,
+        mut letters: mpsc::Receiver<Letter>,
+        mut committed: mpsc::UnboundedReceiver<Commit>,
+    ) {
+        for job in resumed {
+            self.take_in(job).await;
+        }
+        loop {
+            let wake = self.scheduler.next_deadline();
+            let due = async {
+                match wake {
+                    Some(at) => tokio::time::sleep_until(self.clock.instant(at)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                Some((job, seq, is_stored)) = committed.recv() => {
+                    let event = if is_stored {
+                        Event::Committed { job, seq }
+                    } else {
+                        Event::CommitFailed { job, seq }
+                    };
+                    self.step(event).await;
+                }
+                letter = letters.recv() => match letter {
+                    Some(letter) => self.read(letter).await,
+                    None => break,
+                },
+                () = due => self.step(Event::Tick).await,
+            }
+        }
+    }
+
+    async fn step(&mut self, event: Event) {
+        let effects = self.scheduler.step(self.clock.mono(), event);
+        for effect in effects {
+            self.shell.perform(effect).await;
+        }
+        let is_congested = self.scheduler.is_congested();
+        self.congestion
+            .send_if_modified(|was| std::mem::replace(was, is_congested) != is_congested);
+    }
+
+    async fn read(&mut self, letter: Letter) {
+        match letter {
+            Letter::Submit(job, reply) => {
+                let id = job.outline.job;
+                self.take_in(*job).await;
+                if let Some(view) = self.scheduler.job(id) {
+                    let _ = reply.send(view);
+                }
+            }
+            Letter::Job(job, reply) => {
+                let _ = reply.send(self.live_job(job));
+            }
+            Letter::Watch(job, reply) => {
+                let is_running = self.shell.spec(job).is_some();
+                let _ = reply.send(is_running.then(|| self.shell.watch(job)));
+            }
+            Letter::Events(job, after, limit, reply) => {
+                let _ = reply.send(self.shell.events(job, after, limit));
+            }
+            Letter::Control(job, command, reply) => {
+                self.step(Event::Control { job, command }).await;
+                let _ = reply.send(self.scheduler.last_seq(job));
+            }
+            Letter::CancelAll(reply) => {
+                let jobs = self.shell.jobs();
+                for job in jobs.iter().copied() {
+                    let command = Command::Cancel;
+                    self.step(Event::Control { job, command }).await;
+                }
+                let _ = reply.send(jobs);
+            }
+            Letter::Capacity(reply) => {
+                let _ = reply.send(capacity(&self.scheduler.workers()));
+            }
+            Letter::Workers(reply) => {
+                let _ = reply.send(self.shell.worker_rows(&self.scheduler.workers()));
+            }
+            Letter::Look(reply) => {
+                let _ = reply.send(self.shell.look(&self.scheduler));
+            }
+            Letter::Content(hash, reply) => {
+                let _ = reply.send(self.shell.content(hash));
+            }
+            Letter::Join(join) => self.join(*join).await,
+            Letter::Report {
+                session,
+                connection,
+                report,
+                ..
+            } => {
+                if self.shell.hear(session, connection) {
+                    self.step(report.into_event(session)).await;
+                }
+            }
+            Letter::Closed {
+                session,
+                connection,
+            } => {
+                if self.shell.detach(session, connection) {
+                    self.step(Event::WorkerDetached { session }).await;
+                }
+            }
+            Letter::DismissAll => self.shell.dismiss_all(),
+        }
+    }
+
+    async fn take_in(&mut self, job: ReadyJob) {
+        let outline = self.shell.add_job(job);
+        self.step(Event::JobReady(Box::new(outline))).await;
+    }
+
+    fn live_job(&self, job: JobId) -> Option<LiveJob> {
+        Some(LiveJob {
+            spec: self.shell.spec(job)?,
+            view: self.scheduler.job(job)?,
+            has_workers: self.shell.has_workers(),
+        })
+    }
+
+    async fn join(&mut self, join: Join) {
+        let event = if join.resumes {
+            Event::WorkerResumed {
+                session: join.session,
+                worker: join.worker.clone(),
+                slots: join.slots,
+                credit: join.credit,
+                held: join.held.clone(),
+            }
+        } else {
+            Event::WorkerJoined {
+                session: join.session,
+                worker: join.worker.clone(),
+                slots: join.slots,
+                credit: join.credit,
+            }
+        };
+        self.shell.attach(join);
+        self.step(event).await;
+    }
+}
+
+fn capacity(workers: &[WorkerView]) -> Capacity {
+    Capacity {
+        workers: workers.len() as u64,
+        slots: workers.iter().map(|worker| u64::from(worker.slots)).sum(),
+    }
+}
