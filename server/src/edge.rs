@@ -6,7 +6,9 @@
 //! until somebody leaves: what is there goes on.
 
 mod file_limit;
+mod own_words;
 mod timed_io;
+mod unreadable;
 
 use std::io::{Error, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
@@ -16,7 +18,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::Request as HttpRequest;
+use axum::http::{Request as HttpRequest, StatusCode};
+use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -30,15 +33,17 @@ use tower::ServiceExt;
 
 use crate::address::AddressBlock;
 use crate::app;
+use crate::config::Hsts;
 use crate::limits::{Place, Places};
 use crate::proxy::{Caller, ProxyTrust};
+use own_words::{Answer, OwnWords, Rephrase, Turn, Turns};
 use timed_io::TimedIo;
 
 pub use file_limit::raise_file_limit;
 
 /// Time for the head of a request, also of the next one on a connection that is kept.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes of a head at most; more are answered 431.
+/// Bytes of a head that is still not complete; it is answered 431.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Connections of one address that are not a worker's socket, unless it is a proxy's: a classroom
 /// with six connections a browser, and room.
@@ -64,17 +69,20 @@ pub(crate) struct Rules {
     pub trust: ProxyTrust,
     /// In front of every path.
     pub base_path: String,
+    /// `Strict-Transport-Security`.
+    pub hsts: Hsts,
 }
 
 impl Rules {
     /// Those of a server: as many connections as the system grants files, but for a reserve.
-    pub(crate) fn new(trust: ProxyTrust, base_path: String) -> Self {
+    pub(crate) fn new(trust: ProxyTrust, base_path: String, hsts: Hsts) -> Self {
         Self {
             max_connections: file_limit::connections(),
             max_per_address: MAX_PER_ADDRESS,
             head_timeout: HEAD_TIMEOUT,
             trust,
             base_path,
+            hsts,
         }
     }
 }
@@ -91,12 +99,7 @@ pub(crate) async fn serve(
     let _cut_when_dropped = cut.clone().drop_guard();
     let room = Arc::new(Semaphore::new(rules.max_connections));
     let places = Places::new(rules.max_per_address);
-    let edge = Arc::new(Edge {
-        router,
-        rules,
-        stop: stop.clone(),
-        cut,
-    });
+    let edge = Arc::new(Edge::new(router, rules, stop.clone(), cut));
     let tasks = TaskTracker::new();
     let accepting = async {
         loop {
@@ -152,12 +155,24 @@ struct Edge {
     rules: Rules,
     stop: CancellationToken,
     cut: CancellationToken,
+    rephrase: Arc<Rephrase>,
 }
 
 /// A place among the connections of an address; none is needed for one that is not counted.
 type Admitted = Option<Place>;
 
 impl Edge {
+    fn new(router: Router, rules: Rules, stop: CancellationToken, cut: CancellationToken) -> Self {
+        let (hsts, base_path) = (rules.hsts.clone(), rules.base_path.clone());
+        Self {
+            router,
+            rules,
+            stop,
+            cut,
+            rephrase: Arc::new(move |head| unreadable::answer(head, &hsts, &base_path)),
+        }
+    }
+
     /// `None` for an address that has too many connections. A proxy has those of all its clients,
     /// and loopback may be one that nobody told us of.
     fn admit(&self, peer: IpAddr, places: &Places) -> Option<Admitted> {
@@ -180,18 +195,20 @@ impl Edge {
         if let Err(error) = prepare(&socket) {
             tracing::debug!(%error, "a socket keeps the system's settings");
         }
+        let turns = Turns::default();
         let answer = |request: HttpRequest<Incoming>| {
+            let turn = turns.begin();
             let request = self.noted(request.map(Body::new), peer.ip());
-            self.router.clone().oneshot(request)
+            let response = self.router.clone().oneshot(request);
+            async move { response.await.map(|response| in_turn(response, turn)) }
         };
+        let socket = TimedIo::new(socket, permit);
+        let socket = OwnWords::new(socket, turns.clone(), Arc::clone(&self.rephrase));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.rules.head_timeout)
             .max_buf_size(MAX_HEAD_BYTES)
-            .serve_connection(
-                TokioIo::new(TimedIo::new(socket, permit)),
-                service_fn(answer),
-            )
+            .serve_connection(TokioIo::new(socket), service_fn(answer))
             .with_upgrades();
         tokio::pin!(connection);
         let served = tokio::select! {
@@ -218,6 +235,14 @@ impl Edge {
     }
 }
 
+/// An answer that ends its turn with its last byte, or never if it changes the protocol.
+fn in_turn(response: Response, turn: Turn) -> axum::http::Response<Answer> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return response.map(|body| Answer::new(body, turn.handed_over()));
+    }
+    response.map(|body| Answer::new(body, turn))
+}
+
 /// Answers are sent at once, and a peer that is gone is noticed.
 fn prepare(socket: &TcpStream) -> std::io::Result<()> {
     socket.set_nodelay(true)?;
@@ -235,12 +260,12 @@ mod tests {
     #[test]
     fn an_address_has_so_many_connections_unless_it_is_a_proxys_or_loopback() {
         let trust = ProxyTrust::parse("10.0.0.0/8").expect("a network");
-        let edge = Edge {
-            router: Router::new(),
-            rules: Rules::new(trust, String::new()),
-            stop: CancellationToken::new(),
-            cut: CancellationToken::new(),
-        };
+        let edge = Edge::new(
+            Router::new(),
+            Rules::new(trust, String::new(), Hsts::Auto),
+            CancellationToken::new(),
+            CancellationToken::new(),
+        );
         let places = Places::new(2);
         let admit = |peer: &str| edge.admit(peer.parse().unwrap(), &places);
         let held = [admit("192.0.2.1"), admit("::ffff:192.0.2.1")];

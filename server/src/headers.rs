@@ -46,7 +46,19 @@ pub(crate) async fn secure(
 ) -> Response {
     let is_https = proxy::scheme(request.headers(), caller) == "https";
     let mut response = next.run(request).await;
-    let headers = response.headers_mut();
+    let hsts = strict_transport(&app.hsts, is_https, &app.base_path);
+    add(response.headers_mut(), hsts);
+    response
+}
+
+/// The headers of an answer to something that could not be read, so that nobody knows how it came.
+pub(crate) fn of_unreadable(hsts: &Hsts, base_path: &str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    add(&mut headers, strict_transport(hsts, false, base_path));
+    headers
+}
+
+fn add(headers: &mut HeaderMap, hsts: Option<HeaderValue>) {
     for (name, value) in ALWAYS {
         headers.insert(name, HeaderValue::from_static(value));
     }
@@ -57,10 +69,9 @@ pub(crate) async fn secure(
         // It has an agent cluster of its own anyway; asked to make one, browsers warn.
         headers.remove(ORIGIN_AGENT_CLUSTER);
     }
-    if let Some(value) = strict_transport(&app.hsts, is_https, &app.base_path) {
+    if let Some(value) = hsts {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, value);
     }
-    response
 }
 
 /// Whether the answer's own policy takes the server's origin away from it, as the sandbox's does.

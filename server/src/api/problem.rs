@@ -67,6 +67,12 @@ pub(crate) enum ApiError {
     Overloaded(Overloaded),
     /// The store cannot be written or read.
     Store(StoreError),
+    /// The head of a request is none.
+    UnreadableHead,
+    /// The head of a request is larger than allowed.
+    HeadTooLarge,
+    /// The path of a request is longer than allowed.
+    PathTooLong,
     /// Our fault.
     Internal,
 }
@@ -76,7 +82,8 @@ pub(crate) enum ApiError {
 struct IsProblem;
 
 impl ApiError {
-    fn problem(self) -> Problem {
+    /// Status and texts.
+    pub(crate) fn problem(self) -> Problem {
         let (status, kind, title, text) = match self {
             Self::MalformedJson(cause) => (
                 StatusCode::BAD_REQUEST,
@@ -200,6 +207,24 @@ impl ApiError {
                 "urn:cluster:problem:store-unavailable",
                 "Store unavailable",
                 format!("The server cannot use its store: {error}."),
+            ),
+            Self::UnreadableHead => (
+                StatusCode::BAD_REQUEST,
+                "urn:cluster:problem:unreadable-head",
+                "Unreadable head",
+                "This is no HTTP/1.1 request.".into(),
+            ),
+            Self::HeadTooLarge => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "urn:cluster:problem:head-too-large",
+                "Head too large",
+                "The head of the request has too many or too large headers.".into(),
+            ),
+            Self::PathTooLong => (
+                StatusCode::URI_TOO_LONG,
+                "urn:cluster:problem:path-too-long",
+                "Path too long",
+                "The path of the request is too long.".into(),
             ),
             Self::Internal => (
                 StatusCode::INTERNAL_SERVER_ERROR,

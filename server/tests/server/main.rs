@@ -4,6 +4,7 @@
 
 mod api;
 mod control;
+mod edge;
 mod events;
 mod hostile;
 mod jobs;

@@ -2,6 +2,7 @@
 
 mod http;
 mod process;
+pub(crate) mod raw;
 pub(crate) mod server;
 mod worker;
 

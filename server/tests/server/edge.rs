@@ -1,0 +1,109 @@
+//! Connections whose requests cannot be read.
+
+use crate::support::TestServer;
+use crate::support::raw::{RawAnswer, answer, exchange};
+
+const SECURITY: [(&str, &str); 10] = [
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "SAMEORIGIN"),
+    ("referrer-policy", "no-referrer"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("origin-agent-cluster", "?1"),
+    ("x-dns-prefetch-control", "off"),
+    ("x-download-options", "noopen"),
+    ("x-permitted-cross-domain-policies", "none"),
+    ("x-xss-protection", "0"),
+];
+
+/// A refusal with a text and with all that every answer carries.
+fn assert_refused(what: &str, answer: &RawAnswer, status: u16) {
+    assert_eq!(answer.status, status, "{what}: {}", answer.body);
+    assert!(
+        answer.error().is_some_and(|text| text.ends_with('.')),
+        "{what}"
+    );
+    for (name, value) in SECURITY {
+        assert_eq!(answer.header(name), Some(value), "{what}");
+    }
+    let policy = answer.header("content-security-policy").expect(what);
+    assert!(
+        policy.contains("frame-ancestors 'none'"),
+        "{what}: {policy}"
+    );
+    assert!(answer.header("date").is_some(), "{what}");
+    assert_eq!(answer.header("server"), None, "{what}");
+    let length: usize = answer.header("content-length").unwrap().parse().unwrap();
+    assert_eq!(length, answer.body.len(), "{what}");
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_told_so_as_every_other_answer_is() {
+    let server = TestServer::start().await;
+    for head in [
+        "nonsense\r\n\r\n",
+        "GET /health HTTP/9.9\r\n\r\n",
+        "GET  HTTP/1.1\r\n\r\n",
+        "G\u{1}T /health HTTP/1.1\r\n\r\n",
+        "GET /he\u{1}alth HTTP/1.1\r\n\r\n",
+        "GET /health HTTP/1.1\r\nno colon\r\n\r\n",
+        "GET /health HTTP/1.1\r\nname : x\r\n\r\n",
+        "GET /health HTTP/1.1\r\nname: a\u{0}b\r\n\r\n",
+        "GET /health HTTP/1.1\r\nname: a\r\n folded\r\n\r\n",
+        "POST /api/jobs HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nx",
+        "POST /api/jobs HTTP/1.1\r\ncontent-length: -1\r\n\r\n",
+        "POST /api/jobs HTTP/1.1\r\ntransfer-encoding: gzip\r\n\r\n",
+    ] {
+        let answer = answer(&server.url, head.as_bytes()).await;
+        assert_refused(head, &answer, 400);
+    }
+}
+
+#[tokio::test]
+async fn floods_of_headers_are_answered_although_they_go_on() {
+    let server = TestServer::start().await;
+    let many: String = (0..101).map(|n| format!("x-{n}: y\r\n")).collect();
+    let endless = format!("x: {}\r\n", "y".repeat(1024)).repeat(4 * 1024);
+    for (what, headers) in [
+        ("many", many),
+        ("large", format!("x: {}\r\n", "y".repeat(200_000))),
+        ("endless", endless),
+    ] {
+        let head = format!("GET /health HTTP/1.1\r\n{headers}\r\n");
+        let answer = answer(&server.url, head.as_bytes()).await;
+        assert_refused(what, &answer, 431);
+    }
+    let long = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(65_535));
+    assert_refused("long", &answer(&server.url, long.as_bytes()).await, 414);
+}
+
+#[tokio::test]
+async fn nonsense_after_a_request_leaves_its_answer_as_it_is() {
+    let server = TestServer::start().await;
+    let good = "GET /health HTTP/1.1\r\nhost: h\r\n\r\n";
+    let body = "{\"a\":1,\"b\":2}";
+    let submit = format!(
+        "POST /api/jobs HTTP/1.1\r\nhost: h\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    for (requests, statuses) in [
+        (
+            format!("{good}{good}nonsense\r\n\r\n"),
+            ["200", "200", "400"],
+        ),
+        (
+            format!("{submit}{good}nonsense\r\n\r\n"),
+            ["401", "200", "400"],
+        ),
+    ] {
+        let text = exchange(&server.url, requests.as_bytes()).await;
+        let heads: Vec<_> = text
+            .match_indices("HTTP/1.1 ")
+            .map(|(place, name)| &text[place + name.len()..][..3])
+            .filter(|digits| digits.parse::<u16>().is_ok())
+            .collect();
+        assert_eq!(heads, statuses, "{text}");
+        assert!(text.contains("This is no HTTP/1.1 request."), "{text}");
+        assert_eq!(text.matches("x-xss-protection: 0").count(), 3, "{text}");
+    }
+}
