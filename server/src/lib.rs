@@ -19,6 +19,7 @@ mod introduction;
 mod invites;
 mod keys;
 mod limits;
+pub mod logging;
 mod pages;
 mod proxy;
 mod random;

@@ -5,15 +5,12 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use server::config::{Command, Config, LogSettings, SourceError, env_example, parse_args};
+use server::config::{Command, Config, SourceError, env_example, parse_args};
 use server::secrets::{self, ServerSecrets};
-use server::{Introduction, Server};
+use server::{Introduction, Server, logging};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
 fn main() -> ExitCode {
     let environment = |name: &str| std::env::var(name).ok();
@@ -55,7 +52,7 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 #[tokio::main]
 async fn serve(config: Config) -> anyhow::Result<()> {
-    start_logging(&config.log);
+    logging::start(&config.log);
     server::raise_file_limit();
     let secrets = ServerSecrets::complete(&config)?;
     let listener = listen(&config).await?;
@@ -78,17 +75,25 @@ async fn listen(config: &Config) -> anyhow::Result<TcpListener> {
     })
 }
 
+/// The first signal stops in order, a second one at once.
 fn stop_at_signal(
     stop: CancellationToken,
 ) -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
+    let mut next = async move || {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
+    };
+    Ok(async move {
+        next().await;
         stop.cancel();
+        next().await;
+        // What was answered is stored; workers keep the rest.
+        tracing::warn!("ending at once, without waiting for requests");
+        std::process::exit(0);
     })
 }
 
@@ -100,17 +105,4 @@ async fn introduce(server: &Server, secrets: &ServerSecrets) -> anyhow::Result<(
         invite_url: server.first_invite_url().await?,
     };
     print(&introduction.to_lines())
-}
-
-fn start_logging(log: &LogSettings) {
-    let filter: Targets = log.filter.parse().unwrap_or_default();
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let registry = tracing_subscriber::registry().with(filter);
-    if log.is_json {
-        registry.with(lines.json()).init();
-    } else {
-        registry
-            .with(lines.with_ansi(std::io::stderr().is_terminal()))
-            .init();
-    }
 }
