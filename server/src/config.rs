@@ -189,6 +189,11 @@ const JSON_ESCAPE_FACTOR: usize = 6;
 /// Shortest secret that is accepted, in bytes of its text.
 pub(crate) const MIN_SECRET_BYTES: usize = 16;
 
+/// The data folder alone (`DATA_DIR`), for commands to which nothing else matters.
+pub fn data_dir(given: &Given) -> PathBuf {
+    Reader::new(given).text(&s::DATA_DIR).into()
+}
+
 impl Config {
     /// Checks everything that was given and fills in the defaults.
     ///
@@ -214,7 +219,7 @@ impl Config {
                 .parsed(&s::ALLOWED_ORIGINS, origin_list)
                 .unwrap_or_default(),
             hsts: read.parsed(&s::HSTS, hsts).unwrap_or(Hsts::Off),
-            data_dir: read.text(&s::DATA_DIR).into(),
+            data_dir: data_dir(given),
             assets_dir: read.optional(&s::ASSETS_DIR).map(PathBuf::from),
             secrets: given_secrets(&mut read, is_production),
             invite_ttl_sec: read.int(&s::WORKER_INVITE_TTL_SEC),

@@ -35,3 +35,4 @@ mod store;
 pub use edge::raise_file_limit;
 pub use introduction::Introduction;
 pub use server::{Server, StartError, run};
+pub use store::copies;

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use server::config::{Command, Config, SourceError, env_example, parse_args};
+use server::config::{Command, Config, SourceError, data_dir, env_example, parse_args};
+use server::copies;
 use server::secrets::{self, ServerSecrets};
 use server::{Introduction, Server, logging};
 use tokio::net::TcpListener;
@@ -40,6 +41,12 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::GenSecrets => print(&secrets::generate().to_lines()),
         Command::EnvExample => print(&env_example()),
+        Command::Backup { given, file, force } => {
+            print(&copies::backup(&data_dir(&given), &file, force)?.to_string())
+        }
+        Command::Restore { given, file } => {
+            print(&copies::restore(&data_dir(&given), &file)?.to_string())
+        }
         Command::Serve(given) => serve(Config::new(&given)?),
     }
 }

@@ -8,6 +8,7 @@
 mod contract;
 mod ranges;
 pub(crate) mod sqlite;
+pub use sqlite::copies;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -3,12 +3,12 @@
 //! Also what is printed from the table: `--help` and `.env.example`.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use clap::{Arg, ArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use shared::env_file;
 
-use super::settings::{ALL, Setting};
+use super::settings::{ALL, DATA_DIR, Setting};
 use super::values::Given;
 
 /// What the command line asks for.
@@ -20,6 +20,22 @@ pub enum Command {
     GenSecrets,
     /// Print `.env.example`.
     EnvExample,
+    /// Copy the database of the data folder to a file.
+    Backup {
+        /// Values, of which the data folder alone counts.
+        given: Given,
+        /// Where to.
+        file: PathBuf,
+        /// A file that is there already is replaced.
+        force: bool,
+    },
+    /// Put a copy in the place of the database of the data folder.
+    Restore {
+        /// Values, of which the data folder alone counts.
+        given: Given,
+        /// Where from.
+        file: PathBuf,
+    },
 }
 
 /// Why there are no values.
@@ -41,6 +57,12 @@ pub enum SourceError {
 }
 
 const ENV_FILE: &str = "env-file";
+const FILE: &str = "file";
+const FORCE: &str = "force";
+const GEN_SECRETS: &str = "gen-secrets";
+const ENV_EXAMPLE: &str = "env-example";
+const BACKUP: &str = "backup";
+const RESTORE: &str = "restore";
 
 /// Reads the command line and, for serving, everything beside it. `environment` looks a variable
 /// up; `default_env_file` is read if it exists.
@@ -53,13 +75,34 @@ pub fn parse_args(
     default_env_file: &Path,
 ) -> Result<Command, SourceError> {
     let matches = command().try_get_matches_from(args)?;
-    match matches.subcommand_name() {
-        Some("gen-secrets") => return Ok(Command::GenSecrets),
-        Some("env-example") => return Ok(Command::EnvExample),
-        Some(_) | None => {}
+    let given = |matches: &ArgMatches, typed: &[Setting]| {
+        given(matches, typed, &environment, default_env_file)
+    };
+    match matches.subcommand() {
+        Some((GEN_SECRETS, _)) => Ok(Command::GenSecrets),
+        Some((ENV_EXAMPLE, _)) => Ok(Command::EnvExample),
+        Some((BACKUP, matches)) => Ok(Command::Backup {
+            given: given(matches, &[DATA_DIR])?,
+            file: file(matches),
+            force: matches.get_flag(FORCE),
+        }),
+        Some((RESTORE, matches)) => Ok(Command::Restore {
+            given: given(matches, &[DATA_DIR])?,
+            file: file(matches),
+        }),
+        Some(_) | None => Ok(Command::Serve(given(&matches, ALL)?)),
     }
+}
+
+/// The values of all sources; `typed` are the settings that the command takes as arguments.
+fn given(
+    matches: &ArgMatches,
+    typed: &[Setting],
+    environment: impl Fn(&str) -> Option<String>,
+    default_env_file: &Path,
+) -> Result<Given, SourceError> {
     let mut given = Given::default();
-    for setting in ALL {
+    for setting in typed {
         if let Some(text) = matches.get_one::<String>(&setting.argument()) {
             given.add(setting, text);
         }
@@ -69,10 +112,15 @@ pub fn parse_args(
             given.add(setting, &text);
         }
     }
-    for file in env_files(&matches, default_env_file) {
+    for file in env_files(matches, default_env_file) {
         add_env_file(&mut given, &file)?;
     }
-    Ok(Command::Serve(given))
+    Ok(given)
+}
+
+fn file(matches: &ArgMatches) -> PathBuf {
+    let file = matches.get_one::<PathBuf>(FILE);
+    file.cloned().expect("it is required")
 }
 
 fn env_files(matches: &ArgMatches, default: &Path) -> Vec<String> {
@@ -99,10 +147,6 @@ fn add_env_file(given: &mut Given, path: &str) -> Result<(), SourceError> {
 }
 
 fn command() -> clap::Command {
-    let env_file = Arg::new(ENV_FILE)
-        .long(ENV_FILE)
-        .value_name("PATH")
-        .help("File of NAME=value lines; ./.env is read as well if it is there");
     clap::Command::new("cluster-server")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Serves the cluster: API, pages and worker sockets")
@@ -110,17 +154,51 @@ fn command() -> clap::Command {
             "Every setting can also be given as an environment variable or in a file. Arguments \
              come first, then the environment, then --env-file, then ./.env.",
         )
-        .arg(env_file)
+        .arg(env_file())
         .args(ALL.iter().map(argument))
         .subcommand_value_name("COMMAND")
         .args_conflicts_with_subcommands(true)
         .subcommand(
-            clap::Command::new("gen-secrets")
+            clap::Command::new(GEN_SECRETS)
                 .about("Prints fresh secrets as five lines for an env file"),
         )
         .subcommand(
-            clap::Command::new("env-example").about("Prints a commented env file of all settings"),
+            clap::Command::new(ENV_EXAMPLE).about("Prints a commented env file of all settings"),
         )
+        .subcommand(
+            of_data_folder(BACKUP, "The file to write")
+                .about("Copies the database to a file, also while a server runs; secrets are not in it")
+                .arg(
+                    Arg::new(FORCE)
+                        .long(FORCE)
+                        .action(ArgAction::SetTrue)
+                        .help("Replaces the file if it is there already"),
+                ),
+        )
+        .subcommand(
+            of_data_folder(RESTORE, "A file that backup wrote")
+                .about("Puts a backup in the place of the database, which is kept beside it"),
+        )
+}
+
+/// A command on the database, with a file beside it.
+fn of_data_folder(name: &'static str, file: &'static str) -> clap::Command {
+    let file = Arg::new(FILE)
+        .value_name("FILE")
+        .required(true)
+        .value_parser(value_parser!(PathBuf))
+        .help(file);
+    clap::Command::new(name)
+        .arg(file)
+        .arg(env_file())
+        .arg(argument(&DATA_DIR))
+}
+
+fn env_file() -> Arg {
+    Arg::new(ENV_FILE)
+        .long(ENV_FILE)
+        .value_name("PATH")
+        .help("File of NAME=value lines; ./.env is read as well if it is there")
 }
 
 fn argument(setting: &Setting) -> Arg {

@@ -31,7 +31,10 @@ fn serve(args: &[&str], environment: &[(&str, &str)], env_file: &Path) -> Config
     };
     match parse_args(args, lookup, env_file).unwrap() {
         Command::Serve(given) => Config::new(&given).unwrap(),
-        Command::GenSecrets | Command::EnvExample => panic!("expected to serve"),
+        Command::GenSecrets
+        | Command::EnvExample
+        | Command::Backup { .. }
+        | Command::Restore { .. } => panic!("expected to serve"),
     }
 }
 

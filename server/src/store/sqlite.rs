@@ -1,18 +1,19 @@
 //! The store in a file of `DATA_DIR`: SQLite in WAL mode with full synchronisation.
 //!
 //! One thread writes, many changes a transaction; readers have connections of their own. Lives
-//! here: opening and the handle. Not here: SQL (`schema`, `batch`, `read`, `invites`) and the thread
-//! (`writer`).
+//! here: opening and the handle. Not here: SQL (`schema`, `batch`, `read`, `invites`), the thread
+//! (`writer`), the files (`folder`) and their backups (`copies`).
 
 mod batch;
 mod codec;
+pub mod copies;
+mod folder;
 mod invites;
 mod read;
 mod schema;
 mod writer;
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -27,11 +28,11 @@ use super::{
     Binding, Done, EndedJobs, InviteLink, InviteRecord, LinkedInvite, NewInvite, NewJob,
     RecordedInvite, Store, StoreError, StoreFuture, StoredJob, UnfinishedJob,
 };
+use folder::DATABASE;
+pub(crate) use folder::{lock, make_private_folder};
 use read::Readers;
 use writer::{Reply, Write};
 
-const DATABASE: &str = "cluster.db";
-const LOCK: &str = "lock";
 /// How long a statement waits for another program that holds the database.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -66,9 +67,19 @@ pub enum OpenError {
         /// Known here.
         known: usize,
     },
+    /// The file has lost what was in it.
+    #[error(
+        "{DATABASE} in the data folder is empty, which it never is by itself; put a backup in its place (`cluster-server restore FILE`), or remove it to begin anew without its jobs"
+    )]
+    Empty,
+    /// Something of a database is there, but not the file itself.
+    #[error(
+        "{DATABASE} is missing in the data folder, where something of it is left; put a backup in its place (`cluster-server restore FILE`), or remove {DATABASE}-wal and {DATABASE}.restoring to begin anew without its jobs"
+    )]
+    Missing,
     /// The file is not what was written.
     #[error(
-        "the database {DATABASE} in the data folder is damaged; restore a backup, or set DATA_DIR to another folder"
+        "the database {DATABASE} in the data folder is damaged; put a backup in its place (`cluster-server restore FILE`), or set DATA_DIR to another folder"
     )]
     Damaged,
     /// Anything else that SQLite says.
@@ -108,16 +119,9 @@ impl SqliteStore {
     /// # Errors
     /// [`OpenError`]; a damaged or foreign file is left as it is.
     pub(crate) fn open(data_dir: &Path) -> Result<Self, OpenError> {
-        make_private_folder(data_dir).map_err(|cause| OpenError::Folder {
-            path: data_dir.into(),
-            cause,
-        })?;
+        make_private_folder(data_dir).map_err(folder::unusable(data_dir))?;
         let lock = lock(data_dir)?;
-        let path = data_dir.join(DATABASE);
-        private_file(&path).map_err(|cause| OpenError::Folder {
-            path: data_dir.into(),
-            cause,
-        })?;
+        let path = folder::database(data_dir)?;
         let mut connection = connect(&path)?;
         schema::migrate(&mut connection)?;
         Ok(Self {
@@ -216,35 +220,6 @@ impl Store for SqliteStore {
 
     fn close(&self) -> StoreFuture<()> {
         self.write(|reply| Write::Close { reply })
-    }
-}
-
-/// Makes a folder, and those above it, that only its owner can look into.
-pub(crate) fn make_private_folder(path: &Path) -> std::io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
-fn private_file(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new()
-        .create(true)
-        .read(true)
-        .write(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-}
-
-/// Takes the folder for this process, as long as the file lives.
-pub(crate) fn lock(data_dir: &Path) -> Result<File, OpenError> {
-    let folder = |cause| OpenError::Folder {
-        path: data_dir.into(),
-        cause,
-    };
-    let file = private_file(&data_dir.join(LOCK)).map_err(folder)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(data_dir.into())),
-        Err(TryLockError::Error(cause)) => Err(folder(cause)),
     }
 }
 

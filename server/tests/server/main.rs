@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of tests, too")]
 
 mod api;
+mod backup;
 mod control;
 mod edge;
 mod events;

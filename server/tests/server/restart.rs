@@ -4,10 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
-use shared::ids::AttemptId;
 use shared::wire::{Disposition, Stage, ToServer};
 
-use crate::support::{Assigned, Offer, Process, Worker, held, returned, value};
+use crate::support::{Offer, Process, Worker, held, returned};
 
 const SHARDS: u64 = 40;
 
@@ -25,13 +24,6 @@ fn again(process: Process, folder: &tempfile::TempDir, reclaim_sec: &str) -> Pro
     Process::start(folder.path(), &[("RECLAIM_SEC", reclaim_sec)])
 }
 
-/// Sends what the shards of an assignment return.
-async fn finish(worker: &mut Worker, assigned: &Assigned) {
-    let shards = &assigned.leaf.jobs[0].shards;
-    let result = |attempt: AttemptId| returned(&value(shards[attempt.index as usize].0.0));
-    worker.finish(assigned, result).await;
-}
-
 #[tokio::test]
 async fn results_of_before_a_kill_are_taken_by_their_tickets_and_counted_once() {
     let folder = tempfile::tempdir().unwrap();
@@ -39,7 +31,7 @@ async fn results_of_before_a_kill_are_taken_by_their_tickets_and_counted_once() 
     let id = server.client.submit("/api/jobs/run-js", &sharded()).await;
     let mut worker = Worker::join(&server.url, &server.client.invite().await).await;
     let stored = worker.assigned().await;
-    finish(&mut worker, &stored).await;
+    worker.compute(&stored).await;
     worker.all_disposed(stored.attempts()).await;
     let running = worker.assigned().await;
     let before = server.client.job(&id).await["task"]["shards"]["completed"].clone();
@@ -69,8 +61,8 @@ async fn results_of_before_a_kill_are_taken_by_their_tickets_and_counted_once() 
     );
     let tickets = vec![stored.ticket.clone(), running.ticket.clone()];
     worker.say(&ToServer::Tickets(tickets)).await;
-    finish(&mut worker, &stored).await;
-    finish(&mut worker, &running).await;
+    worker.compute(&stored).await;
+    worker.compute(&running).await;
     let disposed = worker
         .all_disposed(stored.attempts() + running.attempts())
         .await;
@@ -83,7 +75,7 @@ async fn results_of_before_a_kill_are_taken_by_their_tickets_and_counted_once() 
     let mut open = SHARDS as u32 - stored.attempts() - running.attempts();
     while open > 0 {
         let assigned = worker.assigned().await;
-        finish(&mut worker, &assigned).await;
+        worker.compute(&assigned).await;
         let disposed = worker.all_disposed(assigned.attempts()).await;
         assert_eq!(
             disposed,

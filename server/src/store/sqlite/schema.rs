@@ -1,6 +1,6 @@
 //! The schema and its versions. A migration is never changed once it was released.
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 
 use super::OpenError;
 
@@ -87,14 +87,8 @@ const MIGRATIONS: &[&str] = &[
 /// Brings a database to the newest version.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    check_owner(&transaction)?;
-    let version = pragma(&transaction, "user_version")?;
-    let version = usize::try_from(version).unwrap_or(usize::MAX);
-    let pending = MIGRATIONS.get(version..).ok_or(OpenError::Newer {
-        found: version,
-        known: MIGRATIONS.len(),
-    })?;
-    for migration in pending {
+    let version = version(&transaction)?;
+    for migration in &MIGRATIONS[version..] {
         transaction.execute_batch(migration)?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
@@ -103,11 +97,26 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// The version of a database, 0 for an empty one; at most that of this program.
+///
+/// # Errors
+/// It is newer, or belongs to another program.
+pub(super) fn version(connection: &Connection) -> Result<usize, OpenError> {
+    check_owner(connection)?;
+    let found = usize::try_from(pragma(connection, "user_version")?).unwrap_or(usize::MAX);
+    let known = MIGRATIONS.len();
+    if found <= known {
+        Ok(found)
+    } else {
+        Err(OpenError::Newer { found, known })
+    }
+}
+
 /// Refuses the database of another program.
-fn check_owner(transaction: &Transaction<'_>) -> Result<(), OpenError> {
-    let id = pragma(transaction, "application_id")?;
+fn check_owner(connection: &Connection) -> Result<(), OpenError> {
+    let id = pragma(connection, "application_id")?;
     let tables: i64 =
-        transaction.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
+        connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
     if id == i64::from(APPLICATION_ID) || (id == 0 && tables == 0) {
         Ok(())
     } else {
@@ -115,8 +124,8 @@ fn check_owner(transaction: &Transaction<'_>) -> Result<(), OpenError> {
     }
 }
 
-fn pragma(transaction: &Transaction<'_>, name: &str) -> rusqlite::Result<i64> {
-    transaction.pragma_query_value(None, name, |row| row.get(0))
+fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, name, |row| row.get(0))
 }
 
 #[cfg(test)]

@@ -1,0 +1,125 @@
+//! The data folder: its files, who may read them, who holds it, and what a missing database means.
+//!
+//! A database that is missing or empty where one was is never taken for a new one.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use tempfile::NamedTempFile;
+
+use super::{OpenError, schema};
+
+pub(super) const DATABASE: &str = "cluster.db";
+/// A restored database before it takes its place.
+const RESTORING: &str = "cluster.db.restoring";
+/// A new database before it takes its place.
+const NEW: &str = "cluster.db.new";
+const LOCK: &str = "lock";
+
+/// Makes a folder, and those above it, that only its owner can look into.
+pub(crate) fn make_private_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Takes the folder for this process, as long as the file lives.
+pub(crate) fn lock(data_dir: &Path) -> Result<File, OpenError> {
+    let file = OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(data_dir.join(LOCK))
+        .map_err(unusable(data_dir))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(data_dir.into())),
+        Err(TryLockError::Error(cause)) => Err(unusable(data_dir)(cause)),
+    }
+}
+
+/// The error for a folder that cannot be used.
+pub(super) fn unusable(data_dir: &Path) -> impl Fn(io::Error) -> OpenError {
+    let path: PathBuf = data_dir.into();
+    move |cause| OpenError::Folder {
+        path: path.clone(),
+        cause,
+    }
+}
+
+/// Makes the database if there never was one; its path. The folder must be locked.
+pub(super) fn database(data_dir: &Path) -> Result<PathBuf, OpenError> {
+    let path = data_dir.join(DATABASE);
+    match path.metadata() {
+        Ok(found) if found.len() > 0 => return Ok(path),
+        Ok(_) => return Err(OpenError::Empty),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(unusable(data_dir)(error));
+        }
+        Err(_) => {}
+    }
+    let remains = [wal(&path), data_dir.join(RESTORING)];
+    if path.is_symlink() || remains.iter().any(|remains| remains.exists()) {
+        return Err(OpenError::Missing);
+    }
+    create(data_dir, &path)?;
+    Ok(path)
+}
+
+/// The file beside a database where SQLite keeps what is committed but not yet in it.
+pub(super) fn wal(database: &Path) -> PathBuf {
+    beside(database, "-wal")
+}
+
+/// The index of [`wal`], which can be made of it.
+pub(super) fn wal_index(database: &Path) -> PathBuf {
+    beside(database, "-shm")
+}
+
+fn beside(database: &Path, suffix: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Makes a database that appears under its name only when it is whole, so that an empty file of this
+/// name is never one that was about to be made.
+fn create(data_dir: &Path, path: &Path) -> Result<(), OpenError> {
+    let draft = draft(data_dir, NEW).map_err(unusable(data_dir))?;
+    let mut connection = Connection::open(draft.path())?;
+    schema::migrate(&mut connection)?;
+    drop(connection);
+    let published = || -> io::Result<()> {
+        draft.as_file().sync_all()?;
+        draft.persist_noclobber(path)?;
+        sync_folder(path)
+    };
+    published().map_err(unusable(data_dir))
+}
+
+/// An empty file for a database that is going to be restored.
+pub(super) fn restoring(data_dir: &Path) -> io::Result<NamedTempFile> {
+    draft(data_dir, RESTORING)
+}
+
+/// An empty file for its owner alone, in the place of what an earlier attempt left there.
+fn draft(data_dir: &Path, name: &str) -> io::Result<NamedTempFile> {
+    match std::fs::remove_file(data_dir.join(name)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(_) | Ok(()) => {}
+    }
+    tempfile::Builder::new()
+        .prefix(name)
+        .rand_bytes(0)
+        .tempfile_in(data_dir)
+}
+
+/// Makes names in the folder of `path` survive a power cut.
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
