@@ -13,6 +13,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+/// `SIGXFSZ` of Linux and the BSDs.
+const FILE_SIZE_SIGNAL: i32 = 25;
+
 fn main() -> ExitCode {
     let environment = |name: &str| std::env::var(name).ok();
     match parse_args(std::env::args_os(), environment, Path::new(".env")) {
@@ -61,6 +64,8 @@ fn print(text: &str) -> anyhow::Result<()> {
 async fn serve(config: Config) -> anyhow::Result<()> {
     logging::start(&config.log);
     server::raise_file_limit();
+    // A limit on the size of files is a write that fails, not our end.
+    let _file_size = signal(SignalKind::from_raw(FILE_SIZE_SIGNAL))?;
     let secrets = ServerSecrets::complete(&config)?;
     let listener = listen(&config).await?;
     let server = Server::start(config, &secrets.secrets, listener).await?;

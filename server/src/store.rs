@@ -66,6 +66,10 @@ pub(crate) trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// still be found.
     fn linked_invite(&self, link: InviteLink) -> StoreFuture<Option<LinkedInvite>>;
 
+    /// Whether changes can be stored at this moment: how the last one fared if that was just now,
+    /// else how a small one fares that changes nothing.
+    fn check_writable(&self) -> StoreFuture<()>;
+
     /// Writes what is queued and closes. Everything later fails with [`StoreError::Closed`].
     fn close(&self) -> StoreFuture<()>;
 }

@@ -22,10 +22,14 @@ pub(crate) async fn health(State(app): State<App>) -> Json<Health> {
     })
 }
 
-/// `GET /readyz`: whether work is taken, which needs a store that answers.
+/// `GET /readyz`: whether work is taken, which needs a store that can be read and written.
 pub(crate) async fn ready(State(app): State<App>) -> Result<Json<Health>, ApiError> {
-    let read = tokio::time::timeout(STORE_PATIENCE, app.store.newest_invite()).await;
-    read.map_err(|_| ApiError::Store(StoreError::Locked))??;
+    let answers = async {
+        app.store.newest_invite().await?;
+        app.store.check_writable().await
+    };
+    let answered = tokio::time::timeout(STORE_PATIENCE, answers).await;
+    answered.unwrap_or(Err(StoreError::Slow))?;
     Ok(health(State(app)).await)
 }
 

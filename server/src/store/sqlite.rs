@@ -218,6 +218,10 @@ impl Store for SqliteStore {
             .read(move |connection| invites::linked(connection, &link))
     }
 
+    fn check_writable(&self) -> StoreFuture<()> {
+        self.write(|reply| Write::Probe { reply })
+    }
+
     fn close(&self) -> StoreFuture<()> {
         self.write(|reply| Write::Close { reply })
     }

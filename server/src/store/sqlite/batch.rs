@@ -87,7 +87,7 @@ impl Ledger {
                 Write::RecordInvite { invite, .. } => {
                     invites::record(&transaction, invite).map(Applied::Recorded)
                 }
-                Write::Close { .. } => Ok(Applied::Stored),
+                Write::Probe { .. } | Write::Close { .. } => Ok(Applied::Stored),
             })
             .collect::<rusqlite::Result<Vec<_>>>()?;
         for (job, folded) in folded {

@@ -97,6 +97,24 @@ async fn a_locked_database_is_reported_and_heals() {
 }
 
 #[tokio::test]
+async fn whether_it_can_be_written_is_known_though_nothing_is() {
+    let folder = Folder::new();
+    let store = folder.open();
+    let other = Connection::open(folder.database()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for _ in 0..2 {
+        assert_eq!(store.check_writable().await, Err(StoreError::Locked));
+    }
+    other.execute_batch("ROLLBACK").unwrap();
+    store.insert_job(sharded_job(1)).await.unwrap();
+    assert_eq!(store.check_writable().await, Ok(()));
+    store.close().await.unwrap();
+    assert_eq!(store.check_writable().await, Err(StoreError::Closed));
+    drop(store);
+    folder.open();
+}
+
+#[tokio::test]
 async fn a_full_disk_is_reported_and_what_was_stored_stays() {
     let folder = Folder::new();
     drop(SqliteStore::open(folder.0.path()).unwrap());

@@ -1,7 +1,7 @@
 //! The writing thread: everything that waits goes into one transaction (group commit).
 
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use scheduler::Delta;
@@ -16,6 +16,8 @@ use crate::store::{Binding, Done, NewInvite, NewJob, RecordedInvite, StoreError}
 const MAX_BATCH: usize = 4096;
 /// Pause after a transaction that failed, so that a disk that stays full is not asked without end.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
+/// For so long the last transaction tells how the next one would fare.
+const FRESH: Duration = Duration::from_secs(1);
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -38,6 +40,10 @@ pub(super) enum Write {
         invite: Box<NewInvite>,
         reply: Reply<RecordedInvite>,
     },
+    /// Asks whether anything can be written.
+    Probe {
+        reply: Reply<()>,
+    },
     /// Answered when everything before it is; the thread ends then.
     Close {
         reply: Reply<()>,
@@ -57,6 +63,8 @@ pub(super) fn start(connection: Connection) -> mpsc::Sender<Write> {
 struct Writer {
     connection: Connection,
     ledger: Ledger,
+    /// When the last transaction ended, and why it failed if it did.
+    last: Option<(Instant, Result<(), StoreError>)>,
 }
 
 impl Writer {
@@ -64,6 +72,7 @@ impl Writer {
         Self {
             connection,
             ledger: Ledger::default(),
+            last: None,
         }
     }
 
@@ -88,8 +97,12 @@ impl Writer {
         let later = close
             .map(|place| writes.split_off(place))
             .unwrap_or_default();
+        let (writes, probes) = split_probes(writes);
         if !writes.is_empty() {
             self.commit(writes);
+        }
+        for probe in probes {
+            let _ = probe.send(self.probe());
         }
         let mut later = later.into_iter();
         let reply = match later.next() {
@@ -98,7 +111,8 @@ impl Writer {
                 Write::InsertJob { .. }
                 | Write::Persist { .. }
                 | Write::BindWorker { .. }
-                | Write::RecordInvite { .. },
+                | Write::RecordInvite { .. }
+                | Write::Probe { .. },
             )
             | None => None,
         };
@@ -128,20 +142,64 @@ impl Writer {
 
     fn try_commit(&mut self, writes: &[Write]) -> Result<Vec<Applied>, StoreError> {
         let attempt = self.ledger.apply(&mut self.connection, writes);
-        attempt.map_err(|error| {
+        let attempt = attempt.map_err(|error| {
             self.ledger = Ledger::default();
             let kind = classify(&error);
             tracing::error!(%error, writes = writes.len(), "a transaction failed: {kind}");
             kind
-        })
+        });
+        self.note(attempt.as_ref().map(|_| ()).map_err(Clone::clone));
+        attempt
     }
+
+    /// Remembers how a transaction fared. One that failed for what was in it tells nothing of others.
+    fn note(&mut self, outcome: Result<(), StoreError>) {
+        if outcome != Err(StoreError::Failed) {
+            self.last = Some((Instant::now(), outcome));
+        }
+    }
+
+    /// Whether a transaction can be written. It is tried where none was just now: setting the
+    /// version of the schema to what it is writes a page.
+    fn probe(&mut self) -> Result<(), StoreError> {
+        if let Some((at, outcome)) = &self.last
+            && at.elapsed() < FRESH
+        {
+            return outcome.clone();
+        }
+        let written = touch(&self.connection).map_err(|error| classify(&error));
+        self.note(written.clone());
+        written
+    }
+}
+
+fn touch(connection: &Connection) -> rusqlite::Result<()> {
+    const VERSION: &str = "user_version";
+    let version: u32 = connection.pragma_query_value(None, VERSION, |row| row.get(0))?;
+    connection.pragma_update(None, VERSION, version)
+}
+
+fn split_probes(writes: Vec<Write>) -> (Vec<Write>, Vec<Reply<()>>) {
+    let mut probes = Vec::new();
+    let mut others = Vec::with_capacity(writes.len());
+    for write in writes {
+        match write {
+            Write::Probe { reply } => probes.push(reply),
+            other @ (Write::InsertJob { .. }
+            | Write::Persist { .. }
+            | Write::BindWorker { .. }
+            | Write::RecordInvite { .. }
+            | Write::Close { .. }) => others.push(other),
+        }
+    }
+    (others, probes)
 }
 
 impl Write {
     fn answer(self, applied: Applied) {
         match (self, applied) {
             (write, Applied::Refused(error)) => write.fail(error),
-            (Self::InsertJob { reply, .. }, _) => {
+            (Self::InsertJob { reply, .. } | Self::Probe { reply }, _) => {
                 let _ = reply.send(Ok(()));
             }
             (Self::Persist { done, .. }, _) => done(Ok(())),
@@ -160,7 +218,7 @@ impl Write {
 
     fn fail(self, error: StoreError) {
         match self {
-            Self::InsertJob { reply, .. } | Self::Close { reply } => {
+            Self::InsertJob { reply, .. } | Self::Probe { reply } | Self::Close { reply } => {
                 let _ = reply.send(Err(error));
             }
             Self::Persist { done, .. } => done(Err(error)),
