@@ -24,6 +24,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use shared::envelope::KeyRing;
 use shared::wire::{SUBPROTOCOL, WorkerLimits};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::ApiError;
@@ -59,6 +60,7 @@ pub(crate) struct Gateway {
     seats: Seats,
     next_connection: AtomicU64,
     tasks: TaskTracker,
+    stopping: CancellationToken,
 }
 
 /// Settings of the gateway.
@@ -117,7 +119,13 @@ impl Gateway {
             seats,
             next_connection: AtomicU64::new(0),
             tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
         }
+    }
+
+    /// Says bye to sockets that have not said hello, and to those that still come.
+    pub(crate) fn stop(&self) {
+        self.stopping.cancel();
     }
 
     /// Resolves when every socket is closed, and none is opened afterwards.

@@ -222,6 +222,7 @@ impl Server {
             _ = &mut dispatch_task => anyhow::bail!("the dispatching task has ended; see the log"),
         }
         tracing::info!("stopping");
+        app.gateway.stop();
         app.dispatch.dismiss_all().await;
         let _ = tokio::time::timeout(shutdown_grace, &mut served).await;
         served.abort();

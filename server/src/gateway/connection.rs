@@ -94,7 +94,11 @@ struct Connection {
 impl Connection {
     /// Waits for hello and lets the worker in. Its first seat is free for another then.
     async fn greet(&mut self, seat: Greeting) -> Result<(Admitted, Joined), End> {
-        let first = timeout(HELLO_TIMEOUT, self.first_message()).await;
+        let gateway = Arc::clone(&self.gateway);
+        let first = tokio::select! {
+            first = timeout(HELLO_TIMEOUT, self.first_message()) => first,
+            () = gateway.stopping.cancelled() => return Err(End::Bye(ByeReason::ShuttingDown)),
+        };
         let hello = match first.map_err(|_| VIOLATION)?? {
             ToServer::Hello(hello) => hello,
             ToServer::Sync { .. }
