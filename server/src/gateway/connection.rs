@@ -34,6 +34,8 @@ use crate::random;
 
 /// A socket that has not said hello by then is closed.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// Frames of a socket up to its hello, those among them that only keep it alive.
+const MAX_FRAMES_BEFORE_HELLO: usize = 16;
 /// Time for the last frames of a socket to be taken.
 const BYE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Memory that a decoded result takes beside its texts; in a frame it takes a few bytes.
@@ -119,12 +121,13 @@ impl Connection {
     }
 
     async fn first_message(&mut self) -> Result<ToServer, End> {
-        loop {
+        for _ in 0..MAX_FRAMES_BEFORE_HELLO {
             let message = self.socket.recv().await;
             if let Some(message) = self.decode(message)? {
                 return Ok(message);
             }
         }
+        Err(End::Bye(ByeReason::Full))
     }
 
     async fn join(&mut self, hello: Hello, admitted: &Admitted) {
@@ -299,7 +302,8 @@ impl Connection {
         message: Option<Result<Message, axum::Error>>,
     ) -> Result<Option<ToServer>, End> {
         self.heartbeat.hear();
-        if !self.pace.allows(Instant::now()) {
+        let bytes = message_bytes(message.as_ref());
+        if !self.pace.allows(bytes, Instant::now()) {
             return Err(End::Bye(ByeReason::Full));
         }
         match message {

@@ -308,3 +308,28 @@ async fn an_add_is_arithmetic_whatever_a_worker_says() {
     worker.disposed().await;
     assert_eq!(server.client.job(&id).await["result"], 5);
 }
+
+#[tokio::test]
+async fn a_flood_before_or_after_hello_ends_its_own_socket_only() {
+    let server = TestServer::start().await;
+    let invite = server.client.invite().await;
+    let mut neighbour = Worker::join(&server.url, &invite).await;
+    let mut stranger = Worker::connect(&server.url).await;
+    for _ in 0..16 {
+        stranger.send(Message::Ping(Vec::new().into())).await;
+    }
+    assert_eq!(
+        stranger.bye().await,
+        ByeReason::Full,
+        "pings in place of hello"
+    );
+
+    let credit = Message::Binary(wire::encode(&ToServer::Credit { limit: 1 }).into());
+    let ping = Message::Ping(vec![0; 125].into());
+    for (what, message) in [("messages", credit), ("pings", ping)] {
+        let mut joined = Worker::join(&server.url, &invite).await;
+        joined.flood(&message, 200_000).await;
+        assert_eq!(joined.bye().await, ByeReason::Full, "{what}");
+    }
+    assert_works(&server, &mut neighbour).await;
+}

@@ -165,6 +165,16 @@ impl Worker {
         self.socket.send(message).await.unwrap();
     }
 
+    /// Sends the same message so many times, or until the socket does not take it any more.
+    pub(crate) async fn flood(&mut self, message: &Message, times: usize) {
+        for _ in 0..times {
+            if self.socket.feed(message.clone()).await.is_err() {
+                return;
+            }
+        }
+        let _ = self.socket.flush().await;
+    }
+
     /// The next message.
     pub(crate) async fn next(&mut self) -> ToWorker {
         let message = timeout(LIMIT, self.try_next()).await;
