@@ -4,6 +4,7 @@
 
 mod api;
 mod backup;
+mod bad_input;
 mod control;
 mod edge;
 mod events;

@@ -3,10 +3,12 @@
 //! Lives here: the question, the rendering of what the dispatching task remembers, and the few events
 //! that can be told of a job that it has forgotten. Not here: what is remembered (`dispatch/journal`).
 
+use std::collections::HashMap;
+use std::str::FromStr;
+
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query, State};
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use shared::api::{
@@ -35,21 +37,21 @@ const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// Characters of a result that is too large.
 const PREVIEW_CHARS: usize = 2000;
 
-/// The question, as texts: what is no number means the default.
-#[derive(Debug, Deserialize)]
-pub(crate) struct EventsQuery {
-    after: Option<String>,
-    limit: Option<String>,
-}
+/// The question, as texts: what is no number means the default. Of several the last counts.
+#[derive(Debug)]
+struct EventsQuery(HashMap<String, String>);
 
 impl EventsQuery {
+    fn number<N: FromStr>(&self, name: &str) -> Option<N> {
+        self.0.get(name).and_then(|text| text.parse().ok())
+    }
+
     fn after(&self) -> u64 {
-        let after = self.after.as_deref();
-        after.and_then(|text| text.parse().ok()).unwrap_or(0)
+        self.number("after").unwrap_or(0)
     }
 
     fn limit(&self) -> usize {
-        let limit = self.limit.as_deref().and_then(|text| text.parse().ok());
+        let limit = self.number("limit");
         limit
             .filter(|limit| *limit > 0)
             .unwrap_or(LIMITS.0)
@@ -79,9 +81,10 @@ pub(crate) async fn events(
     State(app): State<App>,
     _: ApiClient,
     job: Result<Path<String>, PathRejection>,
-    Query(query): Query<EventsQuery>,
+    Query(query): Query<HashMap<String, String>>,
 ) -> Result<Json<Events>, ApiError> {
     let job = super::job_id(job)?;
+    let query = EventsQuery(query);
     let (after, limit) = (query.after(), query.limit());
     // In this order: what ended between two of them is known to the later ones.
     let live = app.dispatch.job(job).await?;
