@@ -70,6 +70,8 @@ pub struct Config {
     pub message_rate: RateLimit,
     /// Events that are kept of a job.
     pub events: EventSettings,
+    /// For how long ended jobs are kept (`RESULT_RETENTION_DAYS`); `None` for ever.
+    pub retention: Option<Duration>,
     /// Time between pings (`WS_HEARTBEAT_INTERVAL_MS`).
     pub ping_interval: Duration,
     /// Time for the answer (`WS_HEARTBEAT_TIMEOUT_MS`).
@@ -248,6 +250,7 @@ impl Config {
                 max_count: read.int_as(&s::JOB_EVENT_BUFFER_SIZE),
                 max_bytes: read.int_as(&s::JOB_EVENT_BUFFER_MAX_BYTES),
             },
+            retention: retention(read.int(&s::RESULT_RETENTION_DAYS)),
             ping_interval: Duration::from_millis(read.int(&s::WS_HEARTBEAT_INTERVAL_MS)),
             ping_timeout: Duration::from_millis(read.int(&s::WS_HEARTBEAT_TIMEOUT_MS)),
             max_slots: most_slots(read.int(&s::WORKER_MAX_CONCURRENT_JOBS)),
@@ -269,6 +272,10 @@ impl Config {
             faults => Err(ConfigError(faults)),
         }
     }
+}
+
+fn retention(days: u64) -> Option<Duration> {
+    (days > 0).then(|| Duration::from_secs(days * 24 * 3600))
 }
 
 /// What the protocol allows of what the operator would.

@@ -81,6 +81,8 @@ pub(crate) struct DispatchParts {
     pub signer: Signer,
     /// Events that are kept.
     pub events: EventSettings,
+    /// For how long ended jobs are kept; `None` for ever.
+    pub retention: Option<Duration>,
     /// Instruments.
     pub instruments: Arc<Instruments>,
 }

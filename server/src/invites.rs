@@ -343,7 +343,7 @@ mod tests {
     }
 
     async fn load(dir: &tempfile::TempDir, require_latest: bool) -> Invites {
-        let store = Arc::new(SqliteStore::open(dir.path()).unwrap());
+        let store = Arc::new(SqliteStore::open(dir.path(), None).unwrap());
         let kid = Digest32::of(b"key");
         let rules = InviteRules {
             require_latest,

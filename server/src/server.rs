@@ -76,7 +76,8 @@ impl Server {
     ) -> Result<Self, StartError> {
         let key = SigningKey::from_base64(&secrets.private_key_b64, &secrets.public_key_b64)?;
         let key = Arc::new(key);
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data_dir)?);
+        let store: Arc<dyn Store> =
+            Arc::new(SqliteStore::open(&config.data_dir, config.retention)?);
         let unfinished = store.unfinished_jobs().await?;
         let ended = store.ended_jobs(MAX_LISTED).await?;
         let address = listener.local_addr()?;
@@ -101,6 +102,7 @@ impl Server {
                 store: Arc::clone(&store),
                 signer: signer.clone(),
                 events: config.events,
+                retention: config.retention,
                 instruments: Arc::clone(&instruments),
             },
             (unfinished, ended),

@@ -44,7 +44,8 @@ pub(crate) trait Store: Send + Sync + std::fmt::Debug + 'static {
     fn job(&self, job: JobId) -> StoreFuture<Option<StoredJob>>;
 
     /// What a job has collected, in order of the shards from `from` on: a page of about 256 KiB, at
-    /// least one row. Empty where there is no more.
+    /// least one row. Empty where there is no more; [`StoreError::UnknownJob`] for a job that was
+    /// removed.
     fn rows(&self, job: JobId, from: ShardIndex) -> StoreFuture<Vec<(ShardIndex, ShardResult)>>;
 
     /// Every job without an outcome, oldest first.
@@ -53,7 +54,8 @@ pub(crate) trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// How many jobs have ended, and the `newest` of them. Reads nothing of the others.
     fn ended_jobs(&self, newest: usize) -> StoreFuture<EndedJobs>;
 
-    /// Makes `worker` belong to `secret` unless it belongs to another.
+    /// Makes `worker` belong to `secret` unless it belongs to another. Of very many workers, those
+    /// are forgotten that stay away longest.
     fn bind_worker(&self, worker: WorkerId, secret: Digest32) -> StoreFuture<Binding>;
 
     /// Remembers an invite as the newest, with the first code and phrase that no other invite has.
@@ -284,6 +286,9 @@ pub enum StoreError {
     /// The job that a delta belongs to is not stored, or has ended.
     #[error("the job is not open")]
     JobNotOpen,
+    /// No such job, or none any more.
+    #[error("the job is not stored any more")]
+    UnknownJob,
     /// The store was closed.
     #[error("the server is stopping")]
     Closed,

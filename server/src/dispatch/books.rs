@@ -6,9 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use scheduler::{Contribution, Ending, HeldShard, Scheduler, WorkerView};
-use shared::api::{ActiveShard, ClusterMetrics, IsoTime, RuntimeMetrics, ShardContext, TaskBrief};
+use shared::api::{
+    ActiveShard, ClusterMetrics, IsoTime, JobMetrics, JobStatus, RuntimeMetrics, ShardContext,
+    TaskBrief,
+};
 use shared::ids::{JobId, WorkerId};
 use shared::plan::Plan;
 use shared::time::{Millis, UnixMillis};
@@ -37,12 +41,15 @@ pub(crate) struct Look {
 pub(super) struct Books {
     pub(super) tally: Tally,
     history: History,
+    /// For how long ended jobs are kept, in milliseconds; `None` for ever.
+    retention_ms: Option<u64>,
     look: Option<(Millis, Arc<Look>)>,
 }
 
 impl Books {
-    pub(super) fn open(ended: EndedJobs) -> Self {
+    pub(super) fn open(ended: EndedJobs, retention: Option<Duration>) -> Self {
         Self {
+            retention_ms: retention.and_then(|it| u64::try_from(it.as_millis()).ok()),
             tally: Tally::default(),
             history: History::load(ended),
             look: None,
@@ -126,9 +133,10 @@ impl Books {
         now: IsoTime,
     ) -> RuntimeMetrics {
         let holder = |job| scheduler.holder(job);
-        let report = self
+        let mut report = self
             .history
             .report(scheduler.progress(), has_workers, holder);
+        report.jobs.retain(|line| !self.is_removed(line, now));
         RuntimeMetrics {
             now,
             queue_depth: report.queue_depth,
@@ -137,6 +145,13 @@ impl Books {
             jobs: report.jobs,
             active_worker_shard_contexts: self.active_shards(scheduler, views),
         }
+    }
+
+    /// Whether the store has removed a job, or is about to.
+    fn is_removed(&self, line: &JobMetrics, now: IsoTime) -> bool {
+        let has_ended = matches!(line.status, JobStatus::Done | JobStatus::Failed);
+        let age_ms = now.0.0.saturating_sub(line.updated_at.0.0);
+        has_ended && self.retention_ms.is_some_and(|kept| age_ms > kept)
     }
 
     /// Shards of sharded jobs that workers hold.

@@ -57,7 +57,7 @@ impl Shell {
             catalog: Catalog::default(),
             sessions: Sessions::default(),
             watchers: Watchers::default(),
-            books: Books::open(ended),
+            books: Books::open(ended, parts.retention),
             journal: Journal::new(parts.events),
         }
     }

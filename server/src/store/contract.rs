@@ -242,7 +242,8 @@ pub(super) async fn rows_are_read_in_order_of_the_shards_and_counted_once(home: 
     }
     let expected: Vec<_> = [0, 1, 4, 5, 6, 7].map(row).into();
     assert_eq!(found, expected);
-    assert_eq!(store.rows(job_id(9), ShardIndex(0)).await, Ok(Vec::new()));
+    let unknown = store.rows(job_id(9), ShardIndex(0)).await;
+    assert_eq!(unknown, Err(StoreError::UnknownJob));
 }
 
 pub(super) async fn a_delta_without_its_predecessor_is_refused(home: &dyn Home) {

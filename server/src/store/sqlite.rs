@@ -11,6 +11,7 @@ mod folder;
 mod invites;
 mod read;
 mod schema;
+mod sweep;
 mod writer;
 
 use std::fs::File;
@@ -28,11 +29,15 @@ use super::{
     Binding, Done, EndedJobs, InviteLink, InviteRecord, LinkedInvite, NewInvite, NewJob,
     RecordedInvite, Store, StoreError, StoreFuture, StoredJob, UnfinishedJob,
 };
+use crate::clock::Clock;
 use folder::DATABASE;
 pub(crate) use folder::{lock, make_private_folder};
 use read::Readers;
+use sweep::Sweeper;
 use writer::{Reply, Write};
 
+/// Accuracy with which it is known when a worker was here last, in milliseconds.
+const VISIT_MS: u64 = 3600 * 1000;
 /// How long a statement waits for another program that holds the database.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -97,6 +102,7 @@ impl From<rusqlite::Error> for OpenError {
             | StoreError::Slow
             | StoreError::Gap { .. }
             | StoreError::JobNotOpen
+            | StoreError::UnknownJob
             | StoreError::Closed
             | StoreError::Failed => Self::Sqlite(error),
         }
@@ -114,18 +120,18 @@ pub(crate) struct SqliteStore {
 
 impl SqliteStore {
     /// Opens the database of a data folder, making what is missing (folder 0700, files 0600) and
-    /// bringing its schema up to date.
+    /// bringing its schema up to date. Jobs that ended are kept for `retention`, or for ever.
     ///
     /// # Errors
     /// [`OpenError`]; a damaged or foreign file is left as it is.
-    pub(crate) fn open(data_dir: &Path) -> Result<Self, OpenError> {
+    pub(crate) fn open(data_dir: &Path, retention: Option<Duration>) -> Result<Self, OpenError> {
         make_private_folder(data_dir).map_err(folder::unusable(data_dir))?;
         let lock = lock(data_dir)?;
         let path = folder::database(data_dir)?;
         let mut connection = connect(&path)?;
         schema::migrate(&mut connection)?;
         Ok(Self {
-            writes: writer::start(connection),
+            writes: writer::start(connection, Sweeper::new(retention)),
             readers: Readers::new(path),
             _lock: lock,
         })
@@ -161,8 +167,10 @@ impl Store for SqliteStore {
     }
 
     fn rows(&self, job: JobId, from: ShardIndex) -> StoreFuture<Vec<(ShardIndex, ShardResult)>> {
-        self.readers
-            .read(move |connection| read::rows(connection, job, from))
+        let page = self
+            .readers
+            .read(move |connection| read::rows(connection, job, from));
+        Box::pin(async move { page.await?.ok_or(StoreError::UnknownJob) })
     }
 
     fn unfinished_jobs(&self) -> StoreFuture<Vec<UnfinishedJob>> {
@@ -178,7 +186,7 @@ impl Store for SqliteStore {
         let known = {
             let worker = worker.clone();
             self.readers
-                .read(move |connection| read::worker_secret(connection, &worker))
+                .read(move |connection| read::worker(connection, &worker))
         };
         let bind = {
             let writes = self.writes.clone();
@@ -194,7 +202,13 @@ impl Store for SqliteStore {
         };
         Box::pin(async move {
             match known.await? {
-                Some(known) if known == secret => Ok(Binding::Own),
+                Some(known) if known.secret == secret => {
+                    if Clock::start().wall().since(known.last_seen) > VISIT_MS {
+                        // Whether it is noted does not matter to the worker.
+                        let _ = bind();
+                    }
+                    Ok(Binding::Own)
+                }
                 Some(_) => Ok(Binding::Foreign),
                 None => {
                     let answer = bind().map_err(|_| StoreError::Closed)?;

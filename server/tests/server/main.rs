@@ -15,6 +15,7 @@ mod metrics;
 mod program;
 mod readiness;
 mod restart;
+mod retention;
 mod sessions;
 mod shutdown;
 mod stream;

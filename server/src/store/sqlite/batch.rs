@@ -24,9 +24,13 @@ pub(super) const SINGLE: i64 = 1;
 pub(super) const REDUCED: i64 = 2;
 pub(super) const FAILED: i64 = 3;
 pub(super) const CANCELLED: i64 = 4;
+/// The job is unknown; what is left of it is being deleted.
+pub(super) const REMOVED: i64 = 5;
 
 /// Rows of completed shards that a job may have before they are made one.
 pub(super) const MAX_ROWS: u64 = 1024;
+/// Worker ids that are kept.
+pub(super) const MAX_WORKERS: u64 = 100_000;
 /// Bytes of such rows that are not worth compacting.
 const MIN_COMPACTED_BYTES: u64 = 64 * 1024;
 
@@ -43,6 +47,10 @@ pub(super) enum Applied {
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     open: HashMap<JobId, OpenJob>,
+    /// A job has left rows that can never be read.
+    has_litter: bool,
+    /// Worker ids that are stored; `None` for not counted.
+    workers: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +90,7 @@ impl Ledger {
                 Write::InsertJob { job, .. } => insert_job(&transaction, job),
                 Write::Persist { delta, .. } => self.fold(&transaction, delta, &mut folded),
                 Write::BindWorker { worker, secret, .. } => {
-                    bind_worker(&transaction, worker, *secret, now)
+                    self.bind_worker(&transaction, worker, *secret, now)
                 }
                 Write::RecordInvite { invite, .. } => {
                     invites::record(&transaction, invite).map(Applied::Recorded)
@@ -95,6 +103,11 @@ impl Ledger {
         }
         transaction.commit()?;
         Ok(applied)
+    }
+
+    /// Whether a job has left rows that can never be read, since this was asked last.
+    pub(super) const fn take_litter(&mut self) -> bool {
+        std::mem::replace(&mut self.has_litter, false)
     }
 
     fn fold<'d>(
@@ -165,6 +178,52 @@ impl Ledger {
         })
     }
 
+    fn bind_worker(
+        &mut self,
+        transaction: &Transaction<'_>,
+        worker: &WorkerId,
+        secret: Digest32,
+        now: UnixMillis,
+    ) -> rusqlite::Result<Applied> {
+        let binding = match read::worker(transaction, worker)? {
+            Some(known) if known.secret != secret => Binding::Foreign,
+            Some(_) => {
+                transaction
+                    .prepare_cached("UPDATE workers SET last_seen_ms = ?2 WHERE id = ?1")?
+                    .execute(params![worker.as_str(), now.0])?;
+                Binding::Own
+            }
+            None => {
+                let sql = "INSERT INTO workers (id, secret_digest, first_seen_ms, last_seen_ms) \
+                           VALUES (?1, ?2, ?3, ?3)";
+                transaction.prepare_cached(sql)?.execute(params![
+                    worker.as_str(),
+                    secret.as_bytes(),
+                    now.0
+                ])?;
+                self.forget_workers(transaction)?;
+                Binding::Own
+            }
+        };
+        Ok(Applied::Bound(binding))
+    }
+
+    /// After one more: forgets those who stay away longest, where there are too many.
+    fn forget_workers(&mut self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+        let count = match self.workers {
+            Some(count) => count + 1,
+            None => transaction.query_row("SELECT count(*) FROM workers", (), |row| row.get(0))?,
+        };
+        let excess = count.saturating_sub(MAX_WORKERS);
+        if excess > 0 {
+            let sql = "DELETE FROM workers WHERE id IN \
+                       (SELECT id FROM workers ORDER BY last_seen_ms LIMIT ?1)";
+            transaction.prepare_cached(sql)?.execute((excess,))?;
+        }
+        self.workers = Some(count - excess);
+        Ok(())
+    }
+
     fn write_folded(
         &mut self,
         transaction: &Transaction<'_>,
@@ -172,8 +231,15 @@ impl Ledger {
         folded: &Folded<'_>,
         now: UnixMillis,
     ) -> rusqlite::Result<()> {
-        update_state(transaction, folded, now)?;
-        insert_rows(transaction, job, &folded.rows)?;
+        let is_readable = match folded.last.end {
+            None | Some(JobEnd::Single(_) | JobEnd::Reduced) => true,
+            Some(JobEnd::Failed(_) | JobEnd::Cancelled) => false,
+        };
+        if is_readable {
+            insert_rows(transaction, job, &folded.rows)?;
+        }
+        self.has_litter |= !is_readable;
+        update_state(transaction, folded, now, is_readable)?;
         if folded.last.end.is_some() {
             self.open.remove(&job);
             delete_completed(transaction, job)
@@ -254,6 +320,7 @@ fn update_state(
     transaction: &Transaction<'_>,
     folded: &Folded<'_>,
     now: UnixMillis,
+    is_readable: bool,
 ) -> rusqlite::Result<()> {
     let last = folded.last;
     let (outcome, result, error) = match &last.end {
@@ -266,7 +333,7 @@ fn update_state(
     let sql = "UPDATE job_states SET updated_ms = ?2, seq = ?3, high_water = ?4, \
                completed = completed + ?5, failed_shards = ?6, \
                reducer_state = coalesce(?7, reducer_state), outcome = ?8, result = ?9, error = ?10, \
-               paused = ?11 \
+               paused = ?11, sweep = (?12 AND EXISTS (SELECT 1 FROM job_rows r WHERE r.job = ?1)) \
                WHERE job = ?1";
     transaction.prepare_cached(sql)?.execute(params![
         last.job.as_bytes(),
@@ -280,6 +347,7 @@ fn update_state(
         result,
         error,
         last.is_paused,
+        !is_readable,
     ])?;
     Ok(())
 }
@@ -315,23 +383,4 @@ fn delete_completed(transaction: &Transaction<'_>, job: JobId) -> rusqlite::Resu
         .prepare_cached("DELETE FROM job_completed WHERE job = ?1")?
         .execute((job.as_bytes(),))?;
     Ok(())
-}
-
-fn bind_worker(
-    transaction: &Transaction<'_>,
-    worker: &WorkerId,
-    secret: Digest32,
-    now: UnixMillis,
-) -> rusqlite::Result<Applied> {
-    let sql = "INSERT INTO workers (id, secret_digest, first_seen_ms) VALUES (?1, ?2, ?3) \
-               ON CONFLICT DO NOTHING";
-    transaction
-        .prepare_cached(sql)?
-        .execute(params![worker.as_str(), secret.as_bytes(), now.0])?;
-    let owner = read::worker_secret(transaction, worker)?;
-    Ok(Applied::Bound(if owner == Some(secret) {
-        Binding::Own
-    } else {
-        Binding::Foreign
-    }))
 }

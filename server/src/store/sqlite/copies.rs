@@ -255,6 +255,7 @@ fn copy(from: &Path, draft: &NamedTempFile, to: &Path) -> Result<Content, CopyEr
         | StoreError::Slow
         | StoreError::Gap { .. }
         | StoreError::JobNotOpen
+        | StoreError::UnknownJob
         | StoreError::Closed
         | StoreError::Failed => CopyError::Copy {
             from: from.into(),
@@ -286,7 +287,8 @@ fn check(copy: &Connection, original: &Path) -> Result<Content, CopyError> {
     let schema = known_schema(copy, original)?;
     let found = || -> rusqlite::Result<_> {
         let verdict: String = copy.query_row("PRAGMA integrity_check(1)", (), |row| row.get(0))?;
-        let sql = "SELECT count(*), count(*) - count(outcome) FROM job_states";
+        let sql =
+            "SELECT count(*), count(*) - count(outcome) FROM job_states WHERE outcome IS NOT 5";
         let (jobs, unfinished) = copy.query_row(sql, (), |row| Ok((row.get(0)?, row.get(1)?)))?;
         let content = Content {
             schema,

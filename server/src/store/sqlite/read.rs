@@ -93,10 +93,13 @@ const JOB_COLUMNS: &str = "id, created_ms, spec, updated_ms, seq, high_water, co
      failed_shards, reducer_state, outcome, result, error, paused";
 
 pub(super) fn job(connection: &Connection, job: JobId) -> rusqlite::Result<Option<StoredJob>> {
-    let sql = format!("SELECT {JOB_COLUMNS} FROM jobs JOIN job_states ON job = id WHERE id = ?1");
+    let sql = format!(
+        "SELECT {JOB_COLUMNS} FROM jobs JOIN job_states ON job = id \
+         WHERE id = ?1 AND outcome IS NOT ?2"
+    );
     connection
         .prepare_cached(&sql)?
-        .query_row((job.as_bytes(),), stored_job)
+        .query_row(params![job.as_bytes(), super::batch::REMOVED], stored_job)
         .optional()
 }
 
@@ -119,10 +122,11 @@ pub(super) fn unfinished_jobs(connection: &Connection) -> rusqlite::Result<Vec<U
 }
 
 const ENDED_COUNTS: &str = "SELECT outcome, count(*), sum(completed) \
-     FROM job_states INDEXED BY ended_jobs WHERE outcome IS NOT NULL GROUP BY outcome";
+     FROM job_states INDEXED BY ended_jobs WHERE outcome IS NOT NULL AND outcome <> 5 \
+     GROUP BY outcome";
 
 const ENDED_NEWEST: &str = "SELECT id, created_ms, updated_ms, spec, completed, failed_shards, outcome \
-     FROM job_states INDEXED BY ended_jobs JOIN jobs ON id = job WHERE outcome IS NOT NULL \
+     FROM job_states INDEXED BY ended_jobs JOIN jobs ON id = job WHERE outcome IS NOT NULL AND outcome <> 5 \
      ORDER BY updated_ms DESC LIMIT ?1";
 
 pub(super) fn ended_jobs(connection: &Connection, newest: usize) -> rusqlite::Result<EndedJobs> {
@@ -188,12 +192,13 @@ pub(super) fn completed(
     Ok(all)
 }
 
-/// A page of what a job has collected; at least one row, if there is one.
+/// A page of what a job has collected; at least one row, if there is one. `None` for a job that is
+/// not known after that: rows may have gone meanwhile.
 pub(super) fn rows(
     connection: &Connection,
     job: JobId,
     from: ShardIndex,
-) -> rusqlite::Result<Vec<(ShardIndex, ShardResult)>> {
+) -> rusqlite::Result<Option<Vec<(ShardIndex, ShardResult)>>> {
     let sql = "SELECT shard, result FROM job_rows WHERE job = ?1 AND shard >= ?2 ORDER BY shard";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(params![job.as_bytes(), from.0])?;
@@ -206,17 +211,30 @@ pub(super) fn rows(
         bytes += encoded.len();
         page.push((ShardIndex(row.get(0)?), decode(encoded)?));
     }
-    Ok(page)
+    let is_known = connection
+        .prepare_cached("SELECT 1 FROM job_states WHERE job = ?1 AND outcome IS NOT ?2")?
+        .exists(params![job.as_bytes(), super::batch::REMOVED])?;
+    Ok(is_known.then_some(page))
 }
 
-pub(super) fn worker_secret(
+/// What is known of a worker id.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct KnownWorker {
+    pub(super) secret: Digest32,
+    pub(super) last_seen: UnixMillis,
+}
+
+pub(super) fn worker(
     connection: &Connection,
     worker: &WorkerId,
-) -> rusqlite::Result<Option<Digest32>> {
+) -> rusqlite::Result<Option<KnownWorker>> {
     connection
-        .prepare_cached("SELECT secret_digest FROM workers WHERE id = ?1")?
+        .prepare_cached("SELECT secret_digest, last_seen_ms FROM workers WHERE id = ?1")?
         .query_row((worker.as_str(),), |row| {
-            row.get(0).map(Digest32::from_bytes)
+            Ok(KnownWorker {
+                secret: Digest32::from_bytes(row.get(0)?),
+                last_seen: UnixMillis(row.get(1)?),
+            })
         })
         .optional()
 }

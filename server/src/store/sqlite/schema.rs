@@ -82,6 +82,19 @@ const MIGRATIONS: &[&str] = &[
     -- Says by itself how many jobs have ended and how, and which did so last.
     CREATE INDEX ended_jobs ON job_states (updated_ms, outcome, completed) WHERE outcome IS NOT NULL;
     ",
+    "
+    -- 1: what belongs to the job is to be deleted. An outcome 5 is a job that was removed: nobody knows
+    -- it any more.
+    ALTER TABLE job_states ADD COLUMN sweep INTEGER NOT NULL DEFAULT 0;
+    UPDATE job_states SET sweep = 1
+        WHERE outcome IN (3, 4) AND EXISTS (SELECT 1 FROM job_rows r WHERE r.job = job_states.job);
+    CREATE INDEX swept_jobs ON job_states (job) WHERE sweep = 1;
+
+    -- When a worker was here last, about; those who stay away longest are forgotten first.
+    ALTER TABLE workers ADD COLUMN last_seen_ms INTEGER NOT NULL DEFAULT 0;
+    UPDATE workers SET last_seen_ms = first_seen_ms;
+    CREATE INDEX worker_visits ON workers (last_seen_ms);
+    ",
 ];
 
 /// Brings a database to the newest version.

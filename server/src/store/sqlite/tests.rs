@@ -23,7 +23,7 @@ impl Folder {
 
 impl Home for Folder {
     fn open(&self) -> Arc<dyn Store> {
-        Arc::new(SqliteStore::open(self.0.path()).unwrap())
+        Arc::new(SqliteStore::open(self.0.path(), None).unwrap())
     }
 }
 
@@ -33,7 +33,7 @@ contract_tests!(Folder::new());
 fn files_are_for_their_owner_alone() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("data");
-    let _store = SqliteStore::open(&folder).unwrap();
+    let _store = SqliteStore::open(&folder, None).unwrap();
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&folder), 0o700);
     for entry in std::fs::read_dir(&folder).unwrap() {
@@ -46,7 +46,7 @@ fn files_are_for_their_owner_alone() {
 fn a_folder_in_use_is_refused() {
     let folder = Folder::new();
     let _store = folder.open();
-    let again = SqliteStore::open(folder.0.path());
+    let again = SqliteStore::open(folder.0.path(), None);
     assert!(matches!(again, Err(OpenError::InUse(_))), "{again:?}");
 }
 
@@ -56,7 +56,7 @@ fn a_file_that_is_no_database_is_refused_and_left_alone() {
     let garbage =
         b"not a database, but long enough to be taken for the header of one ...".repeat(100);
     std::fs::write(folder.database(), &garbage).unwrap();
-    let opened = SqliteStore::open(folder.0.path());
+    let opened = SqliteStore::open(folder.0.path(), None);
     assert!(matches!(opened, Err(OpenError::Damaged)), "{opened:?}");
     assert_eq!(std::fs::read(folder.database()).unwrap(), garbage);
 }
@@ -117,13 +117,13 @@ async fn whether_it_can_be_written_is_known_though_nothing_is() {
 #[tokio::test]
 async fn a_full_disk_is_reported_and_what_was_stored_stays() {
     let folder = Folder::new();
-    drop(SqliteStore::open(folder.0.path()).unwrap());
+    drop(SqliteStore::open(folder.0.path(), None).unwrap());
     let connection = connect(&folder.database()).unwrap();
     connection
         .pragma_update(None, "max_page_count", 20)
         .unwrap();
     let store = SqliteStore {
-        writes: writer::start(connection),
+        writes: writer::start(connection, Sweeper::new(None)),
         readers: Readers::new(folder.database()),
         _lock: lock(folder.0.path()).unwrap(),
     };
@@ -177,4 +177,44 @@ async fn completed_shards_are_compacted_without_losing_one() {
         .query_row("SELECT count(*) FROM job_completed", (), |row| row.get(0))
         .unwrap();
     assert!((1..=21).contains(&rows), "{rows} rows");
+}
+
+#[tokio::test]
+async fn of_too_many_workers_those_are_forgotten_that_stay_away_longest() {
+    let folder = Folder::new();
+    let store = folder.open();
+    let name = |number: u64| -> WorkerId { format!("worker-{number:06}").parse().unwrap() };
+    let own = Digest32::of(b"own");
+    store.bind_worker(name(1), own).await.unwrap();
+    store.bind_worker(name(2), own).await.unwrap();
+    let other = Connection::open(folder.database()).unwrap();
+    let others = format!(
+        "WITH RECURSIVE n(i) AS (SELECT 3 UNION ALL SELECT i + 1 FROM n WHERE i < {}) \
+         INSERT INTO workers SELECT printf('worker-%06d', i), x'00', i, i FROM n",
+        batch::MAX_WORKERS + 1
+    );
+    other.execute_batch(&others).unwrap();
+    // The first was here long ago, but comes again; the second stays away.
+    let sql = "UPDATE workers SET last_seen_ms = 0 WHERE id IN ('worker-000001', 'worker-000002')";
+    other.execute_batch(sql).unwrap();
+    assert_eq!(store.bind_worker(name(1), own).await, Ok(Binding::Own));
+    drop(store);
+
+    let store = folder.open();
+    store.bind_worker(name(0), own).await.unwrap();
+    let (count, oldest): (u64, String) = other
+        .query_row(
+            "SELECT count(*), (SELECT id FROM workers ORDER BY last_seen_ms LIMIT 1) FROM workers",
+            (),
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .unwrap();
+    assert_eq!(count, batch::MAX_WORKERS);
+    assert_eq!(oldest, "worker-000004", "two more than there may be");
+    let foreign = Digest32::of(b"foreign");
+    assert_eq!(
+        store.bind_worker(name(1), foreign).await,
+        Ok(Binding::Foreign)
+    );
+    assert_eq!(store.bind_worker(name(2), foreign).await, Ok(Binding::Own));
 }

@@ -1,6 +1,6 @@
 //! The writing thread: everything that waits goes into one transaction (group commit).
 
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::batch::{Applied, Ledger};
 use super::classify;
+use super::sweep::Sweeper;
 use crate::store::{Binding, Done, NewInvite, NewJob, RecordedInvite, StoreError};
 
 /// Changes in one transaction at most.
@@ -51,11 +52,11 @@ pub(super) enum Write {
 }
 
 /// Starts the thread. It ends at `Close`, or when every sender is gone.
-pub(super) fn start(connection: Connection) -> mpsc::Sender<Write> {
+pub(super) fn start(connection: Connection, sweeper: Sweeper) -> mpsc::Sender<Write> {
     let (sender, queue) = mpsc::channel();
     std::thread::Builder::new()
         .name("store".into())
-        .spawn(move || Writer::new(connection).run(&queue))
+        .spawn(move || Writer::new(connection, sweeper).run(&queue))
         .expect("a thread can be started");
     sender
 }
@@ -65,25 +66,41 @@ struct Writer {
     ledger: Ledger,
     /// When the last transaction ended, and why it failed if it did.
     last: Option<(Instant, Result<(), StoreError>)>,
+    sweeper: Sweeper,
 }
 
 impl Writer {
-    fn new(connection: Connection) -> Self {
+    fn new(connection: Connection, sweeper: Sweeper) -> Self {
         Self {
             connection,
             ledger: Ledger::default(),
             last: None,
+            sweeper,
         }
     }
 
     fn run(mut self, queue: &mpsc::Receiver<Write>) {
-        while let Ok(first) = queue.recv() {
+        loop {
+            let first = match queue.recv_timeout(self.sweeper.wait()) {
+                Ok(first) => first,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.sweeper.sweep(&mut self.connection);
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
             let mut writes = vec![first];
             writes.extend(queue.try_iter().take(MAX_BATCH - 1));
             if let Some(reply) = self.write_all(writes) {
                 drop(self.connection);
                 let _ = reply.send(Ok(()));
                 return;
+            }
+            if self.ledger.take_litter() {
+                self.sweeper.wake();
+            }
+            if self.sweeper.is_overdue() {
+                self.sweeper.sweep(&mut self.connection);
             }
         }
     }
