@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use range_set_blaze::RangeSetBlaze;
 use shared::ids::{AttemptId, JobId, SessionId, ShardIndex, WorkerId};
-use shared::limits::MAX_SHARD_ATTEMPTS;
+use shared::limits::{BATCH_TARGET_MS, MAX_SHARD_ATTEMPTS};
 use shared::plan::Plan;
 use shared::reduce::{Reducer, ReducerState};
 use shared::time::Millis;
@@ -20,6 +20,7 @@ use crate::event::{
 use crate::leaf::Slot;
 use crate::ledger::{Consequences, Ledger, Pending, Uncommitted, Verdict};
 use crate::outbox::continues;
+use crate::run_times::RunTimes;
 use crate::speed::Speed;
 use crate::supply::{Holder, Supply};
 
@@ -27,6 +28,8 @@ use crate::supply::{Holder, Supply};
 const DELTA_BYTES: usize = 512;
 /// Memory that a range of shards takes, in bytes.
 const RANGE_BYTES: usize = 48;
+/// A shard that runs longer than so many times what nearly all others took is a straggler.
+const STRAGGLER_FACTOR: u64 = 2;
 
 /// When a disposition may be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +82,8 @@ pub(crate) struct Job {
     pub(crate) ledger: Ledger,
     /// What a shard takes on average on any worker.
     pub(crate) speed: Speed,
+    /// What completed shards took.
+    run_times: RunTimes,
     /// Sessions that were given attempts of it.
     pub(crate) members: BTreeSet<SessionId>,
     /// Its place among the jobs that have work.
@@ -122,6 +127,7 @@ impl Job {
             supply: Supply::new(total, high_water, withheld),
             ledger: Ledger::new(outline.seq),
             speed: Speed::default(),
+            run_times: RunTimes::default(),
             members: BTreeSet::new(),
             turn: None,
             plan: outline.plan,
@@ -175,7 +181,24 @@ impl Job {
     }
 
     pub(crate) fn has_work(&self) -> bool {
-        !self.is_ending && !self.is_paused && self.supply.has_work()
+        self.is_open() && self.supply.has_work()
+    }
+
+    /// Has shards that may only be handed out alone.
+    pub(crate) fn has_suspects(&self) -> bool {
+        self.is_open() && self.supply.has_suspects()
+    }
+
+    const fn is_open(&self) -> bool {
+        !self.is_ending && !self.is_paused
+    }
+
+    /// How long a shard has to run to be called a straggler, in milliseconds; `None` while something
+    /// is left to start, or too little is known.
+    pub(crate) fn straggler_ms(&self) -> Option<u64> {
+        let is_tail = self.is_open() && self.supply.in_flight() > 0 && self.supply.remaining() == 0;
+        let p95_us = self.run_times.p95_us().filter(|_| is_tail)?;
+        Some((STRAGGLER_FACTOR * p95_us / 1_000).max(BATCH_TARGET_MS))
     }
 
     /// Does what its owner wants, unless the job is ending already. O(1) in its shards.
@@ -279,6 +302,25 @@ impl Job {
         Answer::Pending
     }
 
+    /// A worker was lost while it ran the shard. After so many workers that it can hardly be chance,
+    /// that ends the job. Additions run nothing that could kill a worker.
+    pub(crate) fn lose(&mut self, shard: u64, by: Holder, worker: &WorkerId, now: Millis) {
+        let losses = match self.kind {
+            JobKind::Add => return self.supply.take_back(shard, by, now),
+            JobKind::RunJs => self.supply.lose(shard, by, worker, now),
+        };
+        if losses < MAX_SHARD_ATTEMPTS || self.is_ending {
+            return;
+        }
+        let cause = "worker lost while running it";
+        self.end(JobEnd::Failed(match self.plan {
+            Plan::Single => cause.into(),
+            Plan::Sharded(_) => format!(
+                "Shard {shard} failed after {losses}/{MAX_SHARD_ATTEMPTS} attempts: {cause}"
+            ),
+        }));
+    }
+
     /// Only shards of a sharded job are tried again; the result of a single run is its result,
     /// whatever it is.
     fn shall_retry(&self, slot: Slot, attempt: AttemptId, result: &ShardResult) -> bool {
@@ -333,6 +375,7 @@ impl Job {
         own.failed += failed;
         own.units += units;
         own.run_us = own.run_us.saturating_add(result.duration_us);
+        self.run_times.note(result.duration_us);
     }
 
     fn units_of(&self, shard: u64) -> u64 {

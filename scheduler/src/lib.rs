@@ -17,6 +17,8 @@ mod ledger;
 mod model;
 mod nonces;
 mod outbox;
+mod retries;
+mod run_times;
 mod scheduler;
 mod session;
 mod speed;

@@ -12,7 +12,7 @@
 
 mod checks;
 mod device;
-mod jobs;
+pub(crate) mod jobs;
 pub(crate) mod rng;
 mod store;
 mod world;

@@ -11,6 +11,8 @@ mod invariants;
 mod leases;
 mod membership;
 mod results;
+mod speculation;
+mod suspects;
 mod tickets;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +33,7 @@ use crate::session::Session;
 use crate::timers::{Timer, Timers};
 
 use dispatch::Queues;
+use membership::Farewell;
 
 /// Decides which shard runs where, and whose result counts. See the crate.
 #[derive(Debug)]
@@ -45,6 +48,10 @@ pub struct Scheduler {
     timers: Timers,
     uncommitted: Uncommitted,
     queues: Queues,
+    /// A session that gets nothing until it is free for a suspect shard.
+    clearing: Option<SessionId>,
+    /// Jobs with shards that were given to a second worker.
+    speculating: BTreeSet<JobId>,
     /// Sessions and jobs whose place in the queues may have changed in this step.
     touched_sessions: BTreeSet<SessionId>,
     touched_jobs: BTreeSet<JobId>,
@@ -65,6 +72,8 @@ impl Scheduler {
             timers: Timers::default(),
             uncommitted: Uncommitted::default(),
             queues: Queues::default(),
+            clearing: None,
+            speculating: BTreeSet::new(),
             touched_sessions: BTreeSet::new(),
             touched_jobs: BTreeSet::new(),
             outbox: Outbox::default(),
@@ -181,7 +190,7 @@ impl Scheduler {
                 credit,
                 held,
             } => self.on_resumed(session, worker, slots, credit, &held),
-            Event::WorkerLeft { session } => self.end_session(session),
+            Event::WorkerLeft { session } => self.end_session(session, Farewell::Orderly),
             Event::TicketProved {
                 session,
                 nonce,
@@ -220,7 +229,8 @@ impl Scheduler {
                     self.touched_jobs.insert(job);
                 }
             }
-            Timer::Grace(session) => self.end_session(session),
+            Timer::Grace(session) => self.end_session(session, Farewell::Vanished),
+            Timer::Speculate(job) => self.speculate(job),
             Timer::Lease(session) => self.expire_leases(session),
             Timer::Pause(session) => {
                 if let Some(it) = self.sessions.get_mut(&session) {

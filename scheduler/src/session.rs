@@ -2,14 +2,14 @@
 //!
 //! An attempt of a session changes state through [`Session::set_state`], so that all counts follow.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use shared::ids::{AttemptId, JobId, Nonce, WorkerId};
 use shared::limits::{MAX_SLOTS, MAX_UNDISPOSED_RESULTS};
 use shared::time::Millis;
 use shared::wire::{Disposition, Held};
 
-use crate::leaf::{Leaf, SlotState};
+use crate::leaf::{Leaf, SlotState, attempt};
 use crate::speed::{Latency, Speed};
 
 /// Attempts taken away whose results may still count; beyond them the oldest are forgotten. A
@@ -78,6 +78,8 @@ pub(crate) struct Places {
     pub(crate) idle: Option<u64>,
     pub(crate) wanting: Option<u64>,
     pub(crate) backlog: Option<u64>,
+    pub(crate) free: Option<u64>,
+    pub(crate) is_reserved: bool,
     /// Slots that count for work to be shared; 0 while it gets none.
     pub(crate) counted_slots: u32,
 }
@@ -91,6 +93,10 @@ pub(crate) struct Session {
     pub(crate) is_connected: bool,
     /// Left alone because it refused too much.
     pub(crate) is_paused: bool,
+    /// Gets nothing until it holds nothing.
+    pub(crate) is_clearing: bool,
+    /// What it was given last is to run alone.
+    pub(crate) is_alone: bool,
     pub(crate) leaves: BTreeMap<Nonce, Leaf>,
     pub(crate) shares: BTreeMap<JobId, Share>,
     pub(crate) unproved: Unproved,
@@ -113,6 +119,8 @@ impl Session {
             limit,
             is_connected: true,
             is_paused: false,
+            is_clearing: false,
+            is_alone: false,
             leaves: BTreeMap::new(),
             shares: BTreeMap::new(),
             unproved: Unproved::default(),
@@ -142,16 +150,31 @@ impl Session {
         self.limit.saturating_sub(has)
     }
 
+    /// Runs a suspect shard alone, or is to do so next.
+    pub(crate) const fn is_reserved(&self) -> bool {
+        self.is_active() && (self.is_clearing || (self.is_alone && self.held > 0))
+    }
+
+    /// Holds nothing, and could.
+    pub(crate) const fn is_free(&self) -> bool {
+        self.is_active() && self.held == 0 && self.unproved.attempts == 0
+    }
+
     /// Has a slot without an attempt.
     pub(crate) const fn is_idle(&self) -> bool {
         self.is_active()
+            && !self.is_reserved()
             && self.room() > 0
             && self.held.saturating_add(self.unproved.attempts) < self.slots
     }
 
     /// Keeps busy, but half of what it should hold is gone.
     pub(crate) fn is_wanting(&self) -> bool {
-        self.is_active() && self.room() > 0 && !self.is_idle() && 2 * self.fill() <= FULL
+        self.is_active()
+            && !self.is_reserved()
+            && self.room() > 0
+            && !self.is_idle()
+            && 2 * self.fill() <= FULL
     }
 
     /// Attempts that no slot runs yet.
@@ -166,6 +189,23 @@ impl Session {
         } else {
             self.slots
         }
+    }
+
+    /// Attempts that its slots run, as far as can be told: those that it says it has started, and the
+    /// oldest of the others. Beats are too rare to tell of short ones.
+    pub(crate) fn running(&self) -> BTreeSet<AttemptId> {
+        let mut leaves: Vec<_> = self.leaves.iter().collect();
+        leaves.sort_unstable_by_key(|(_, leaf)| leaf.serial);
+        let held = leaves.into_iter().flat_map(|(nonce, leaf)| {
+            let held = leaf.slots().filter(|(_, slot)| slot.is_held());
+            held.map(|(index, slot)| (attempt(*nonce, index), slot.state))
+        });
+        let started = SlotState::Held { is_running: true };
+        let (mut running, waiting): (Vec<_>, Vec<_>) =
+            held.partition(|(_, state)| *state == started);
+        let free = (self.slots as usize).saturating_sub(running.len());
+        running.extend(waiting.into_iter().take(free));
+        running.into_iter().map(|(attempt, _)| attempt).collect()
     }
 
     /// How much of its capacity is taken, in millionths; jobs add up.

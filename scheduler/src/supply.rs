@@ -6,18 +6,14 @@
 //! until it completes. So a shard below the cursor that is neither completed, tracked nor withheld
 //! is with exactly one worker.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use range_set_blaze::RangeSetBlaze;
 use shared::ids::{AttemptId, SessionId, WorkerId};
 use shared::time::Millis;
 
-/// A failed shard waits this long for a worker that has not tried it, in milliseconds.
-const PATIENCE_MS: u64 = 5_000;
-
-/// Failed shards that wait for another worker at most; more are given to anyone.
-const MAX_ELSEWHERE: usize = 512;
+use crate::retries::{PATIENCE_MS, Retries};
 
 /// An attempt and who holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,9 +30,13 @@ struct Tracked {
     /// Attempts that failed, each once: their results may come again, even after their session
     /// was forgotten and a ticket brought them back.
     failed: Vec<AttemptId>,
-    /// Workers on which it failed, and when it did so last.
-    failed_on: Vec<WorkerId>,
-    failed_at: Millis,
+    /// Workers on which it failed or that were lost with it, and when that was last.
+    avoided: Vec<WorkerId>,
+    avoided_since: Millis,
+    /// Workers that were lost while they ran it. It is suspect: it may be what killed them.
+    lost_on: Vec<WorkerId>,
+    /// It was given to a second worker because the first takes too long.
+    is_doubled: bool,
     /// Attempts that are with a worker; while there are any the shard is in no queue.
     holders: Vec<Holder>,
 }
@@ -44,7 +44,18 @@ struct Tracked {
 impl Tracked {
     /// It waits for a worker that has not tried it.
     fn is_choosy(&self, now: Millis) -> bool {
-        !self.failed_on.is_empty() && self.failed_at.plus(PATIENCE_MS) > now
+        !self.avoided.is_empty() && self.avoided_since.plus(PATIENCE_MS) > now
+    }
+
+    const fn is_suspect(&self) -> bool {
+        !self.lost_on.is_empty()
+    }
+
+    fn avoid(&mut self, worker: &WorkerId, now: Millis) {
+        self.avoided_since = now;
+        if !self.avoided.contains(worker) {
+            self.avoided.push(worker.clone());
+        }
     }
 }
 
@@ -78,11 +89,13 @@ pub(crate) struct Supply {
     /// Shards below the mark of before the restart that are not completed and have not come back.
     withheld: RangeSetBlaze<u64>,
     is_withholding: bool,
-    /// Shards to try again, on any worker.
-    requeued: BTreeSet<u64>,
-    /// Shards to try again on a worker on which they have not failed, and since when.
-    elsewhere: BTreeMap<u64, Millis>,
+    /// Shards to try again.
+    requeued: Retries,
+    /// Shards to try again alone.
+    suspects: Retries,
     tracked: BTreeMap<u64, Tracked>,
+    /// Tracked shards that were given to a second worker because the first takes too long.
+    doubled: u64,
     in_flight: u64,
 }
 
@@ -97,25 +110,30 @@ impl Supply {
             mark,
             is_withholding: withheld.as_ref().is_some_and(|set| !set.is_empty()),
             withheld: withheld.unwrap_or_default(),
-            requeued: BTreeSet::new(),
-            elsewhere: BTreeMap::new(),
+            requeued: Retries::default(),
+            suspects: Retries::default(),
             tracked: BTreeMap::new(),
+            doubled: 0,
             in_flight: 0,
         }
     }
 
-    /// Something can be handed out, at least to some worker.
+    /// Something can be handed out together with other shards, at least to some worker.
     pub(crate) fn has_work(&self) -> bool {
         self.cursor < self.mark
             || !self.requeued.is_empty()
-            || !self.elsewhere.is_empty()
             || (!self.is_withholding && !self.withheld.is_empty())
+    }
+
+    /// Something can be handed out alone, at least to some worker.
+    pub(crate) fn has_suspects(&self) -> bool {
+        !self.suspects.is_empty()
     }
 
     /// Shards that nobody has, whether they can be handed out yet or not.
     pub(crate) fn remaining(&self) -> u64 {
         let withheld = u64::try_from(self.withheld.len()).unwrap_or(u64::MAX);
-        (self.total - self.cursor) + withheld + (self.requeued.len() + self.elsewhere.len()) as u64
+        (self.total - self.cursor) + withheld + (self.requeued.len() + self.suspects.len()) as u64
     }
 
     /// Shards that are with a worker.
@@ -141,8 +159,8 @@ impl Supply {
     }
 
     /// Hands out shards for the attempts at `places` of a leaf, or fewer: those to be tried again
-    /// first. `may_retry` says whether the worker may get a shard that failed on the given workers;
-    /// `holder` names the attempt at a place.
+    /// first. `may_retry` says whether the worker may get a shard that should rather not go to the
+    /// given workers; `holder` names the attempt at a place.
     pub(crate) fn issue(
         &mut self,
         places: Range<u32>,
@@ -151,7 +169,9 @@ impl Supply {
     ) -> Vec<Issued> {
         let mut issued = Vec::new();
         let mut places = places;
-        let failed = self.take_failed(places.len(), may_retry);
+        let tracked = &self.tracked;
+        let may_have = |shard| may_retry(&tracked[&shard].avoided);
+        let failed = self.requeued.take_elsewhere(places.len(), may_have);
         for (shard, place) in failed.into_iter().zip(&mut places) {
             issued.push(self.issue_tracked(shard, holder(place)));
         }
@@ -172,24 +192,44 @@ impl Supply {
         issued
     }
 
-    /// Takes up to `count` of the shards that wait for another worker.
-    fn take_failed(&mut self, count: usize, may_retry: impl Fn(&[WorkerId]) -> bool) -> Vec<u64> {
-        let chosen: Vec<u64> = self
-            .elsewhere
-            .keys()
-            .copied()
-            .filter(|shard| may_retry(&self.tracked[shard].failed_on))
-            .take(count)
-            .collect();
-        for shard in &chosen {
-            self.elsewhere.remove(shard);
+    /// Hands out a shard that is to be tried alone; `None` where there is none for the worker.
+    pub(crate) fn issue_suspect(
+        &mut self,
+        may_retry: impl Fn(&[WorkerId]) -> bool,
+        holder: Holder,
+    ) -> Option<Issued> {
+        let tracked = &self.tracked;
+        let may_have = |shard| may_retry(&tracked[&shard].avoided);
+        let chosen = self.suspects.take_elsewhere(1, may_have).pop();
+        let shard = chosen.or_else(|| self.suspects.pop_anywhere())?;
+        self.in_flight += 1;
+        Some(self.issue_tracked(shard, holder))
+    }
+
+    /// Hands out a shard that `first` has for a second time, to `second`.
+    pub(crate) fn double(&mut self, shard: u64, first: Holder, second: Holder) -> Issued {
+        self.track_plain(shard, first);
+        self.entry(shard).is_doubled = true;
+        self.doubled += 1;
+        self.issue_tracked(shard, second)
+    }
+
+    /// Whether a shard that a worker has may be given to a second one.
+    pub(crate) fn may_double(&self, shard: u64, is_tracked: bool) -> bool {
+        match self.tracked.get(&shard) {
+            Some(it) => it.holders.len() == 1 && !it.is_doubled && !it.is_suspect(),
+            None => !is_tracked,
         }
-        chosen
+    }
+
+    /// Shards without result that were given to a second worker because the first takes too long.
+    pub(crate) const fn doubled(&self) -> u64 {
+        self.doubled
     }
 
     /// Takes a shard that was, or may have been, handed out before.
     fn pop_retry(&mut self) -> Option<u64> {
-        if let Some(shard) = self.requeued.pop_first() {
+        if let Some(shard) = self.requeued.pop_anywhere() {
             return Some(shard);
         }
         if self.is_withholding {
@@ -211,11 +251,11 @@ impl Supply {
         }
     }
 
-    /// Whether the shard should rather not be moved to `worker`, on which it failed.
+    /// Whether the shard should rather not be moved to `worker`, which has tried it.
     pub(crate) fn avoids(&self, shard: u64, worker: &WorkerId, now: Millis) -> bool {
         self.tracked
             .get(&shard)
-            .is_some_and(|entry| entry.is_choosy(now) && entry.failed_on.contains(worker))
+            .is_some_and(|entry| entry.is_choosy(now) && entry.avoided.contains(worker))
     }
 
     /// Whether a tracked shard still waits for a result.
@@ -242,6 +282,7 @@ impl Supply {
             return Vec::new();
         };
         self.unqueue(shard);
+        self.doubled -= u64::from(entry.is_doubled);
         if !entry.holders.is_empty() {
             self.in_flight -= 1;
         }
@@ -259,22 +300,38 @@ impl Supply {
         if is_news {
             entry.failed.push(by.attempt);
         }
-        entry.failed_at = now;
-        if !entry.failed_on.contains(worker) {
-            entry.failed_on.push(worker.clone());
-        }
+        entry.avoid(worker, now);
         self.release(shard, by, now);
-        if self.requeued.remove(&shard) {
+        if self.unqueue(shard) {
             self.enqueue(shard, now);
         }
         is_news
     }
 
-    /// An attempt is taken away from the one who held it.
-    pub(crate) fn take_back(&mut self, shard: u64, is_tracked: bool, by: Holder, now: Millis) {
-        if !is_tracked {
-            self.track_plain(shard, by);
+    /// `worker` was lost while it ran the shard. Gives how many workers were, 0 where the shard has
+    /// its result.
+    pub(crate) fn lose(&mut self, shard: u64, by: Holder, worker: &WorkerId, now: Millis) -> usize {
+        let Some(entry) = self.tracked.get_mut(&shard) else {
+            return 0;
+        };
+        entry.avoid(worker, now);
+        if !entry.lost_on.contains(worker) {
+            entry.lost_on.push(worker.clone());
         }
+        let losses = entry.lost_on.len();
+        self.release(shard, by, now);
+        losses
+    }
+
+    /// Keeps an entry for a shard that a worker has, from which it will be taken.
+    pub(crate) fn track(&mut self, shard: u64, is_tracked: bool, holder: Holder) {
+        if !is_tracked {
+            self.track_plain(shard, holder);
+        }
+    }
+
+    /// An attempt is taken away from the one who held it.
+    pub(crate) fn take_back(&mut self, shard: u64, by: Holder, now: Millis) {
         if self.is_open(shard) {
             self.release(shard, by, now);
         }
@@ -301,16 +358,18 @@ impl Supply {
 
     fn enqueue(&mut self, shard: u64, now: Millis) {
         let entry = &self.tracked[&shard];
-        if entry.is_choosy(now) && self.elsewhere.len() < MAX_ELSEWHERE {
-            self.elsewhere.insert(shard, entry.failed_at);
+        let choosy_since = entry.is_choosy(now).then_some(entry.avoided_since);
+        let line = if entry.is_suspect() {
+            &mut self.suspects
         } else {
-            self.requeued.insert(shard);
-        }
+            &mut self.requeued
+        };
+        line.insert(shard, choosy_since);
     }
 
-    fn unqueue(&mut self, shard: u64) {
-        self.requeued.remove(&shard);
-        self.elsewhere.remove(&shard);
+    /// Whether it was in a queue.
+    fn unqueue(&mut self, shard: u64) -> bool {
+        self.requeued.remove(shard) | self.suspects.remove(shard)
     }
 
     /// What a worker finds that returns with an attempt, number `attempt`, of the shard.
@@ -339,20 +398,14 @@ impl Supply {
 
     /// When the first shard has waited for another worker long enough.
     pub(crate) fn patience_ends(&self) -> Option<Millis> {
-        let first = self.elsewhere.values().min()?;
-        Some(first.plus(PATIENCE_MS))
+        let lines = [&self.requeued, &self.suspects];
+        lines.into_iter().filter_map(Retries::patience_ends).min()
     }
 
     /// Gives shards that have waited long enough to anyone.
     pub(crate) fn lose_patience(&mut self, now: Millis) {
-        let requeued = &mut self.requeued;
-        self.elsewhere.retain(|shard, since| {
-            let waits = since.plus(PATIENCE_MS) > now;
-            if !waits {
-                requeued.insert(*shard);
-            }
-            waits
-        });
+        self.requeued.lose_patience(now);
+        self.suspects.lose_patience(now);
     }
 
     fn entry(&mut self, shard: u64) -> &mut Tracked {
@@ -389,9 +442,12 @@ impl Supply {
         }
         assert_eq!(self.in_flight, with_workers);
         for (shard, entry) in &self.tracked {
-            let is_queued = self.requeued.contains(shard) || self.elsewhere.contains_key(shard);
+            let is_queued = self.requeued.contains(*shard) || self.suspects.contains(*shard);
             assert_eq!(is_queued, entry.holders.is_empty(), "shard {shard}");
+            assert!(!self.suspects.contains(*shard) || entry.is_suspect());
         }
+        let doubled = self.tracked.values().filter(|it| it.is_doubled).count();
+        assert_eq!(self.doubled, doubled as u64);
         let known = completed + self.tracked.len() as u64 + plain;
         let withheld = u64::try_from(self.withheld.len()).unwrap();
         assert_eq!(known + withheld, self.cursor, "every shard is somewhere");

@@ -16,6 +16,8 @@ pub(crate) enum Timer {
     Reclaim(JobId),
     /// Failed shards have waited for another worker long enough.
     Patience(JobId),
+    /// Shards that take too long are looked for.
+    Speculate(JobId),
     /// A session without socket ends.
     Grace(SessionId),
     /// A lease may have run out.

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use shared::ids::{AttemptId, JobId, Nonce, SessionId, WorkerId};
-use shared::limits::{MAX_ATTEMPTS_PER_LEAF, MAX_JOBS_PER_LEAF};
+use shared::limits::{MAX_ATTEMPTS_PER_LEAF, MAX_JOBS_PER_LEAF, MAX_SHARD_ATTEMPTS};
 use shared::time::Millis;
 use shared::wire::{AttemptRange, Disposed, Disposition, Stage};
 
+use super::jobs::lost_shard;
 use super::store::Store;
-use crate::{Command, Effect, Event, JobAssignment, Scheduler, SchedulerConfig};
+use crate::{Command, Delta, Effect, Event, JobAssignment, Scheduler, SchedulerConfig};
 
 /// A leaf that was sent.
 #[derive(Debug)]
@@ -38,6 +39,10 @@ pub(super) struct Checks {
     owed: BTreeSet<(SessionId, AttemptId)>,
     /// The same, but the connection was lost since: the worker sends them again anyway.
     excused: BTreeSet<(SessionId, AttemptId)>,
+    /// Shards that were given to a second worker while the first had them.
+    doubled: BTreeSet<(JobId, u64)>,
+    /// Workers of all processes that a shard was given to.
+    given_to: BTreeMap<(JobId, u64), BTreeSet<WorkerId>>,
     revoked: BTreeSet<AttemptId>,
     failing: BTreeSet<AttemptId>,
     credits: BTreeMap<SessionId, u32>,
@@ -65,6 +70,7 @@ impl Checks {
         self.brought_back.clear();
         self.known.clear();
         self.live.clear();
+        self.doubled.clear();
         self.owed.clear();
         self.excused.clear();
         self.credits.clear();
@@ -226,7 +232,8 @@ impl Checks {
                     let sent = &self.sent;
                     self.known.retain(|nonce| sent[nonce].session != *session);
                 }
-                Effect::Welcome { .. } | Effect::Persist(_) | Effect::JobSwitched { .. } => {}
+                Effect::Persist(delta) => self.check_end(delta),
+                Effect::Welcome { .. } | Effect::JobSwitched { .. } => {}
             }
         }
     }
@@ -263,11 +270,10 @@ impl Checks {
                     !is_withheld || now >= self.started_at.plus(config.reclaim_ms),
                     "{key:?} may be with a worker from before the restart"
                 );
-                assert!(
-                    self.live.get(&key).is_none_or(BTreeSet::is_empty),
-                    "{key:?} is with {:?}",
-                    self.live[&key]
-                );
+                if self.live.get(&key).is_some_and(|live| !live.is_empty()) {
+                    self.check_double(key, *number, session, jobs);
+                }
+                self.note_given(key, session);
                 shards.push(key);
             }
         }
@@ -280,6 +286,39 @@ impl Checks {
         let old = self.sent.insert(nonce, Sent { session, shards });
         assert!(old.is_none(), "nonces are used once");
         self.known.insert(nonce);
+    }
+
+    /// A shard that a worker has is given to one other at most, and alone.
+    fn check_double(
+        &mut self,
+        key: (JobId, u64),
+        number: u32,
+        session: SessionId,
+        jobs: &[JobAssignment],
+    ) {
+        let live = &self.live[&key];
+        let holder = live
+            .first()
+            .map(|attempt| self.sent[&attempt.nonce].session);
+        assert!(
+            live.len() == 1 && holder != Some(session),
+            "{key:?}: {live:?}"
+        );
+        assert!(number >= 2 && jobs.len() == 1 && jobs[0].shards.len() == 1);
+        assert!(self.doubled.insert(key), "{key:?} has two attempts at most");
+    }
+
+    fn note_given(&mut self, key: (JobId, u64), session: SessionId) {
+        let owner = self.workers.iter().find(|(_, id)| **id == session);
+        let worker = owner.expect("the session has a worker").0.clone();
+        self.given_to.entry(key).or_default().insert(worker);
+    }
+
+    /// A job is not given up for a shard that fewer workers had.
+    fn check_end(&self, delta: &Delta) {
+        if let Some(shard) = delta.end.as_ref().and_then(lost_shard) {
+            assert!(self.given_to[&(delta.job, shard)].len() >= MAX_SHARD_ATTEMPTS);
+        }
     }
 
     /// Every shard that this process completed is to the credit of one worker.

@@ -45,6 +45,18 @@ pub(super) struct Work<'a> {
     pub(super) specs: &'a BTreeMap<JobId, Spec>,
     /// Flaky shards that have failed.
     pub(super) failed_once: &'a mut BTreeSet<(JobId, u64)>,
+    /// How often deadly shards have killed.
+    pub(super) kills: &'a mut BTreeMap<(JobId, u64), u32>,
+}
+
+impl Work<'_> {
+    fn kills(&mut self, job: JobId, shard: u64) -> bool {
+        let spec = &self.specs[&job];
+        let kills = self.kills.entry((job, shard)).or_default();
+        let is_fatal = spec.is_deadly(shard) && *kills < spec.kills;
+        *kills += u32::from(is_fatal);
+        is_fatal
+    }
 }
 
 #[derive(Debug)]
@@ -160,16 +172,19 @@ impl Device {
         }
     }
 
-    /// Finishes at most `most` runs that have lasted long enough, starts others, reports.
-    pub(super) fn work(&mut self, work: &mut Work<'_>, most: usize) {
-        self.start_waiting(work);
+    /// Finishes at most `most` runs that have lasted long enough, starts others, reports. False where
+    /// a shard that it began killed it.
+    pub(super) fn work(&mut self, work: &mut Work<'_>, most: usize) -> bool {
+        if !self.start_waiting(work) {
+            return false;
+        }
         let finished = self.finish_running(work, most);
         self.send_results(&finished);
-        self.start_waiting(work);
+        self.start_waiting(work)
     }
 
     /// Shards that take no time need no slot.
-    fn start_waiting(&mut self, work: &Work<'_>) {
+    fn start_waiting(&mut self, work: &mut Work<'_>) -> bool {
         let since = work.now;
         let mut running = 0;
         for (job, _, attempt) in self.leaves.values().flat_map(|leaf| &leaf.attempts) {
@@ -178,15 +193,19 @@ impl Device {
         }
         for nonce in &self.order {
             let leaf = self.leaves.get_mut(nonce).expect("ordered leaves are held");
-            for (job, _, attempt) in &mut leaf.attempts {
+            for (job, shard, attempt) in &mut leaf.attempts {
                 let takes_slot = work.specs[job].run_ms > 0;
                 let has_room = !takes_slot || running < usize::from(self.slots);
                 if has_room && matches!(attempt, Attempt::Waiting) {
+                    if work.kills(*job, *shard) {
+                        return false;
+                    }
                     *attempt = Attempt::Running { since };
                     running += usize::from(takes_slot);
                 }
             }
         }
+        true
     }
 
     fn finish_running(&mut self, work: &mut Work<'_>, most: usize) -> Vec<AttemptId> {

@@ -34,7 +34,24 @@ pub(super) struct Spec {
     broken_permille: u64,
     /// Shards in a thousand that fail once.
     flaky_permille: u64,
+    /// Shards in a thousand that kill the device that begins them, and how often they do.
+    deadly_permille: u64,
+    pub(super) kills: u32,
     salt: u64,
+}
+
+/// The shard with which too many workers were lost, where a job ended so.
+pub(crate) fn lost_shard(end: &JobEnd) -> Option<u64> {
+    let JobEnd::Failed(text) = end else {
+        return None;
+    };
+    let text = text.strip_suffix("worker lost while running it")?;
+    if text.is_empty() {
+        return Some(0);
+    }
+    let text = text.strip_prefix("Shard ")?;
+    let (shard, _) = text.split_once(" failed after 3/3 attempts: ")?;
+    shard.parse().ok()
 }
 
 impl Spec {
@@ -67,6 +84,8 @@ impl Spec {
             run_ms,
             broken_permille: rng.pick(&[0, 0, 0, 20, 500]),
             flaky_permille: rng.pick(&[0, 0, 100, 1_000]),
+            deadly_permille: rng.pick(&[0, 0, 0, 5, 50]),
+            kills: rng.pick(&[1, 2, 4]),
             salt: rng.next(),
         }
     }
@@ -114,6 +133,18 @@ impl Spec {
         !self.is_broken(shard) && mix(self.salt ^ !shard) % 1_000 < self.flaky_permille
     }
 
+    /// Kills the device that begins it. Additions do not.
+    pub(super) fn is_deadly(&self, shard: u64) -> bool {
+        self.nature != Nature::Add
+            && mix(self.salt.rotate_left(7) ^ shard) % 1_000 < self.deadly_permille
+    }
+
+    /// Devices that the job kills at most.
+    pub(super) fn deaths(&self) -> u64 {
+        let deadly = (0..self.shards).filter(|shard| self.is_deadly(*shard));
+        deadly.count() as u64 * u64::from(self.kills)
+    }
+
     /// What the shard adds to the sum.
     pub(super) fn hits(&self, shard: u64) -> u64 {
         mix(self.salt.wrapping_add(shard)) % 1_000_000
@@ -134,6 +165,9 @@ impl Spec {
 
     /// Whether a job that nobody cancelled may end so.
     pub(super) fn may_end(&self, end: &JobEnd) -> bool {
+        if lost_shard(end).is_some() {
+            return self.nature != Nature::Add;
+        }
         match (self.nature, end) {
             (Nature::Add | Nature::Single, JobEnd::Single(result)) => {
                 let may_fail = self.is_broken(0) || self.is_flaky(0);

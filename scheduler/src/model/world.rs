@@ -21,6 +21,9 @@ const LOOK_EVERY: u64 = 16;
 /// Time within which everything ends that is not held up by running shards, in milliseconds.
 const SLACK_MS: u64 = 600_000;
 
+/// What the death of a device may take from a job at most, in milliseconds.
+const DEATH_MS: u64 = 45_000;
+
 /// How rough life is, in percent of all chances.
 #[derive(Debug)]
 struct Weather {
@@ -44,6 +47,7 @@ pub(super) struct World {
     specs: BTreeMap<JobId, Spec>,
     to_submit: Vec<Spec>,
     failed_once: BTreeSet<(JobId, u64)>,
+    kills: BTreeMap<(JobId, u64), u32>,
     checks: Checks,
     steps: u64,
     /// Prints events and effects.
@@ -83,6 +87,7 @@ impl World {
             specs: BTreeMap::new(),
             to_submit,
             failed_once: BTreeSet::new(),
+            kills: BTreeMap::new(),
             checks: Checks::default(),
             steps: 0,
             is_talking: std::env::var_os("MODEL_LOG").is_some(),
@@ -114,7 +119,7 @@ impl World {
             .to_submit
             .iter()
             .chain(self.specs.values())
-            .map(|spec| 3 * spec.shards * spec.run_ms)
+            .map(|spec| 3 * spec.shards * spec.run_ms + spec.deaths() * DEATH_MS)
             .sum();
         let deadline = self.now.plus(SLACK_MS + work_ms);
         let mut next_beat = self.now;
@@ -126,6 +131,7 @@ impl World {
                 self.everyone_beats();
             }
             if !self.everything_moves() {
+                self.the_dead_return();
                 let finish = self
                     .devices
                     .iter()
@@ -451,8 +457,20 @@ impl World {
             now: self.now,
             specs: &self.specs,
             failed_once: &mut self.failed_once,
+            kills: &mut self.kills,
         };
-        self.devices[index].work(&mut work, most);
+        if !self.devices[index].work(&mut work, most) {
+            self.die(index);
+        }
+    }
+
+    /// A shard kills the page, and the server learns that only the connection is gone.
+    fn die(&mut self, index: usize) {
+        let session = self.devices[index].session;
+        self.devices[index].reload();
+        if let Some(session) = session {
+            self.step(Event::WorkerDetached { session });
+        }
     }
 
     fn everyone_returns(&mut self) {
@@ -474,6 +492,14 @@ impl World {
                     self.devices[index].outbox.push_back(event);
                 }
                 Some(_) | None => self.connect(index),
+            }
+        }
+    }
+
+    fn the_dead_return(&mut self) {
+        for index in 0..self.devices.len() {
+            if !self.devices[index].is_connected {
+                self.connect(index);
             }
         }
     }

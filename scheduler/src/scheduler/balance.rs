@@ -76,6 +76,7 @@ impl Scheduler {
         self.place_touched();
         self.serve_idle();
     }
+
     /// Of the attempts that `giver` has not come to, those that `taker` may run and that are not
     /// just on their way; last ones first.
     fn last_queued(&self, id: SessionId, giver: &Session, taker: &Session) -> Vec<Holder> {
@@ -99,7 +100,9 @@ impl Scheduler {
             })
             .collect()
     }
-    fn may_take(&self, taker: &Session, job: JobId, shard: u64) -> bool {
+
+    /// Whether an idle worker may run a shard that another one has.
+    pub(super) fn may_take(&self, taker: &Session, job: JobId, shard: u64) -> bool {
         let share = taker.shares.get(&job);
         let is_refused = share.is_some_and(|share| share.is_refused);
         let job = self.jobs.get(&job);

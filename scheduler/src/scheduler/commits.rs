@@ -130,9 +130,15 @@ impl Scheduler {
         let Some(job) = self.jobs.remove(&id) else {
             return;
         };
-        for timer in [Timer::Retry(id), Timer::Reclaim(id), Timer::Patience(id)] {
+        for timer in [
+            Timer::Retry(id),
+            Timer::Reclaim(id),
+            Timer::Patience(id),
+            Timer::Speculate(id),
+        ] {
             self.timers.cancel(timer);
         }
+        self.speculating.remove(&id);
         for session in &job.members {
             self.withdraw_job(*session, id);
         }

@@ -4,7 +4,7 @@
 //! Both wait in queues of their own, so that ten thousand idle workers cost nothing while there is
 //! no work, and jobs without work cost nothing at all. Jobs take turns.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use shared::ids::{JobId, SessionId, ShardIndex, WorkerId};
@@ -12,6 +12,7 @@ use shared::limits::{LEASE_MS, MAX_ATTEMPTS_PER_LEAF, MAX_JOBS_PER_LEAF};
 use shared::time::Millis;
 
 use super::Scheduler;
+use super::speculation::expect_stragglers;
 use crate::event::{JobAssignment, JobKind};
 use crate::job::Job;
 use crate::leaf::{Leaf, Slot, SlotState, attempt};
@@ -43,14 +44,20 @@ pub(crate) struct Queues {
     /// Sessions with a slot without an attempt.
     pub(super) idle: BTreeSet<(u64, SessionId)>,
     /// Sessions that keep busy but should hold more.
-    wanting: BTreeSet<(u64, SessionId)>,
+    pub(super) wanting: BTreeSet<(u64, SessionId)>,
     /// Sessions with attempts that wait for a slot, by the time until the last of them is started,
     /// in microseconds.
     pub(super) backlog: BTreeSet<(u64, SessionId)>,
+    /// Sessions that hold nothing.
+    pub(super) free: BTreeSet<(u64, SessionId)>,
+    /// Jobs with shards that may only be handed out alone.
+    pub(super) suspected: BTreeSet<JobId>,
+    /// Sessions that run such a shard, or will next.
+    pub(super) reserved: usize,
     /// Slots of all workers that may be given work.
-    slots: u64,
+    pub(super) slots: u64,
     /// How many workers that are.
-    active: usize,
+    pub(super) active: usize,
 }
 
 impl Queues {
@@ -59,6 +66,7 @@ impl Queues {
     }
 
     pub(super) fn remove_job(&mut self, job: &Job) {
+        self.suspected.remove(&job.id);
         if let Some(turn) = job.turn {
             self.jobs.remove(&(turn, job.id));
         }
@@ -69,12 +77,19 @@ impl Queues {
         move_place(&mut self.idle, id, places.idle, None);
         move_place(&mut self.wanting, id, places.wanting, None);
         move_place(&mut self.backlog, id, places.backlog, None);
+        move_place(&mut self.free, id, places.free, None);
+        self.reserved -= usize::from(places.is_reserved);
         self.slots -= u64::from(places.counted_slots);
         self.active -= usize::from(places.counted_slots > 0);
     }
 
     /// Puts a job where it belongs; at the end of the line if it `was_served`.
     fn place_job(&mut self, job: &mut Job, was_served: bool) {
+        if job.has_suspects() {
+            self.suspected.insert(job.id);
+        } else {
+            self.suspected.remove(&job.id);
+        }
         let turn = match (job.has_work(), job.turn) {
             (false, _) => None,
             (true, Some(turn)) if !was_served => Some(turn),
@@ -85,7 +100,7 @@ impl Queues {
     }
 
     /// Puts a session where it belongs; at the end of the line if it `was_served`.
-    fn place_session(&mut self, id: SessionId, session: &mut Session, was_served: bool) {
+    pub(super) fn place_session(&mut self, id: SessionId, session: &mut Session, was_served: bool) {
         let stamp = self.stamp();
         let old = std::mem::take(&mut session.places);
         let keep = |place: Option<u64>| place.filter(|_| !was_served).unwrap_or(stamp);
@@ -94,6 +109,8 @@ impl Queues {
             idle: session.is_idle().then(|| keep(old.idle)),
             wanting: session.is_wanting().then(|| keep(old.wanting)),
             backlog: is_backlogged.then(|| session.queue_us().unwrap_or(u64::MAX)),
+            free: session.is_free().then(|| keep(old.free)),
+            is_reserved: session.is_reserved(),
             counted_slots: if session.is_active() {
                 session.slots
             } else {
@@ -103,6 +120,9 @@ impl Queues {
         move_place(&mut self.idle, id, old.idle, new.idle);
         move_place(&mut self.wanting, id, old.wanting, new.wanting);
         move_place(&mut self.backlog, id, old.backlog, new.backlog);
+        move_place(&mut self.free, id, old.free, new.free);
+        self.reserved += usize::from(new.is_reserved);
+        self.reserved -= usize::from(old.is_reserved);
         self.slots = self.slots + u64::from(new.counted_slots) - u64::from(old.counted_slots);
         self.active += usize::from(new.counted_slots > 0);
         self.active -= usize::from(old.counted_slots > 0);
@@ -141,7 +161,7 @@ fn move_place<T: Copy + Ord>(
 }
 
 /// A leaf that is being filled, and how full its worker is with it.
-struct Filling {
+pub(super) struct Filling {
     leaf: Leaf,
     jobs: Vec<JobAssignment>,
     capacities: Vec<u32>,
@@ -154,6 +174,7 @@ impl Scheduler {
     pub(super) fn dispatch(&mut self) {
         self.place_touched();
         if !self.uncommitted.is_too_much(self.now) {
+            self.serve_suspects();
             self.serve_idle();
             self.serve_wanting();
         }
@@ -164,6 +185,7 @@ impl Scheduler {
         for id in &self.touched_jobs {
             if let Some(job) = self.jobs.get_mut(id) {
                 self.queues.place_job(job, false);
+                expect_stragglers(job, &mut self.timers, self.now);
             }
         }
         while let Some(id) = self.touched_sessions.pop_first() {
@@ -212,7 +234,7 @@ impl Scheduler {
     }
 
     fn assign_leaf(&mut self, id: SessionId) -> bool {
-        let (nonce, serial) = self.nonces.peek();
+        let (_, serial) = self.nonces.peek();
         let Some(session) = self.sessions.get(&id) else {
             return false;
         };
@@ -231,16 +253,33 @@ impl Scheduler {
         if filling.jobs.is_empty() {
             return false;
         }
+        self.send(id, filling);
+        true
+    }
+
+    /// Makes an assignment of a leaf that was filled.
+    pub(super) fn send(&mut self, id: SessionId, filling: Filling) {
+        let (nonce, _) = self.nonces.peek();
         self.nonces.advance();
         if let Some(session) = self.sessions.get_mut(&id) {
             session.add_leaf(nonce, filling.leaf, self.now);
+            session.is_alone = false;
             for (assignment, capacity) in filling.jobs.iter().zip(filling.capacities) {
                 session.shares.entry(assignment.job).or_default().capacity = capacity;
             }
         }
         self.watch_leases(id);
         self.outbox.assign(id, nonce, filling.jobs);
-        true
+    }
+
+    /// Shards of a job were issued to a session.
+    pub(super) fn note_handed_out(&mut self, id: SessionId, job_id: JobId) {
+        if let Some(job) = self.jobs.get_mut(&job_id) {
+            job.mark_started();
+            job.members.insert(id);
+            self.touched_jobs.insert(job_id);
+            self.outbox.job_changed(job_id);
+        }
     }
 
     /// Adds shards of a job to a leaf.
@@ -255,16 +294,7 @@ impl Scheduler {
         if count == 0 {
             return;
         }
-        let is_active = |worker: &WorkerId| {
-            let session = self.workers.get(worker);
-            let session = session.and_then(|id| self.sessions.get(id));
-            session.is_some_and(Session::is_active)
-        };
-        let active = self.queues.active;
-        let may_retry = |failed_on: &[WorkerId]| {
-            !failed_on.contains(&session.worker)
-                || failed_on.iter().filter(|it| is_active(it)).count() >= active
-        };
+        let may_retry = may_retry(&session.worker, &self.workers, &self.sessions, &self.queues);
         let holder = |index: u32| Holder {
             session: id,
             attempt: attempt(nonce, index),
@@ -275,16 +305,32 @@ impl Scheduler {
         if issued.is_empty() {
             return;
         }
-        filling.add(job_id, capacity, &issued, self.now.plus(LEASE_MS));
-        job.mark_started();
-        job.members.insert(id);
-        self.touched_jobs.insert(job_id);
-        self.outbox.job_changed(job_id);
+        filling.add(job_id, capacity, &issued, self.now);
+        self.note_handed_out(id, job_id);
+    }
+}
+
+/// Whether `worker` may get a shard that should rather not go to those given: it is not among them,
+/// or there is nobody else.
+pub(super) fn may_retry<'a>(
+    worker: &'a WorkerId,
+    workers: &'a BTreeMap<WorkerId, SessionId>,
+    sessions: &'a BTreeMap<SessionId, Session>,
+    queues: &Queues,
+) -> impl Fn(&[WorkerId]) -> bool + use<'a> {
+    let active = queues.active;
+    let is_active = |worker: &WorkerId| {
+        let session = workers.get(worker);
+        let session = session.and_then(|id| sessions.get(id));
+        session.is_some_and(Session::is_active)
+    };
+    move |avoided: &[WorkerId]| {
+        !avoided.contains(worker) || avoided.iter().filter(|it| is_active(it)).count() >= active
     }
 }
 
 impl Filling {
-    const fn new(leaf: Leaf, fill: u64) -> Self {
+    pub(super) const fn new(leaf: Leaf, fill: u64) -> Self {
         Self {
             leaf,
             jobs: Vec::new(),
@@ -293,7 +339,8 @@ impl Filling {
         }
     }
 
-    fn add(&mut self, job: JobId, capacity: u32, issued: &[Issued], lease: Millis) {
+    pub(super) fn add(&mut self, job: JobId, capacity: u32, issued: &[Issued], now: Millis) {
+        let lease = now.plus(LEASE_MS);
         for shard in issued {
             let slot = Slot {
                 shard: shard.shard,
@@ -314,7 +361,7 @@ impl Filling {
 }
 
 /// How many attempts of the job the worker should hold, were it the only one; at least 1.
-fn capacity(session: &Session, job: &Job) -> u32 {
+pub(super) fn capacity(session: &Session, job: &Job) -> u32 {
     match job.kind {
         JobKind::Add => ADD_CAPACITY,
         JobKind::RunJs => {

@@ -1,12 +1,12 @@
 //! Leases: how long a worker may hold an attempt, and how attempts come back.
 //!
-//! Lives here: renewing, expiring, taking back, and giving an attempt that was taken back to the one
-//! who turns out to have it after all. A lease never extends itself: only a list of what the worker
+//! Lives here: renewing, expiring, taking back with blame or without, and giving an attempt that was
+//! taken back to the one who turns out to have it after all. A lease never extends itself: only a list of what the worker
 //! holds does.
 
 use std::collections::BTreeSet;
 
-use shared::ids::{AttemptId, SessionId};
+use shared::ids::{AttemptId, JobId, SessionId};
 use shared::limits::{LEASE_MS, MAX_ATTEMPTS_PER_LEAF};
 use shared::wire::{AttemptRange, Held, RefusalReason, Refused, Stage};
 
@@ -142,12 +142,17 @@ impl Scheduler {
         if let Some(at) = next {
             self.timers.set(Timer::Lease(id), at);
         }
+        let running = session.running();
         for attempt in expired {
             let holder = Holder {
                 session: id,
                 attempt,
             };
-            self.take_back(holder);
+            if running.contains(&attempt) {
+                self.lose(holder);
+            } else {
+                self.take_back(holder);
+            }
             self.revoke(holder);
         }
     }
@@ -162,30 +167,42 @@ impl Scheduler {
     /// Takes an attempt from the one who holds it, for someone else. If its result comes after all
     /// and before another one, it counts.
     pub(super) fn take_back(&mut self, holder: Holder) {
+        if let Some((job, shard)) = self.release(holder)
+            && let Some(job) = self.jobs.get_mut(&job)
+        {
+            job.supply.take_back(shard, holder, self.now);
+        }
+    }
+
+    /// The same from a worker that was lost while it ran the attempt.
+    pub(super) fn lose(&mut self, holder: Holder) {
+        if let Some((job, shard)) = self.release(holder)
+            && let Some(job) = self.jobs.get_mut(&job)
+            && let Some(session) = self.sessions.get(&holder.session)
+        {
+            job.lose(shard, holder, &session.worker, self.now);
+        }
+    }
+
+    /// Ends a worker's hold of an attempt, which is taken back next.
+    fn release(&mut self, holder: Holder) -> Option<(JobId, u64)> {
         let Holder {
             session: id,
             attempt,
         } = holder;
-        let Some(session) = self.sessions.get_mut(&id) else {
-            return;
-        };
-        let Some(leaf) = session.leaves.get_mut(&attempt.nonce) else {
-            return;
-        };
-        let Some(slot) = leaf.slot(attempt.index).filter(Slot::is_held) else {
-            return;
-        };
+        let session = self.sessions.get_mut(&id)?;
+        let leaf = session.leaves.get_mut(&attempt.nonce)?;
+        let slot = leaf.slot(attempt.index).filter(Slot::is_held)?;
+        let (job, _) = leaf.segment(attempt.index)?;
         leaf.track(attempt.index);
-        if let Some((job, _)) = leaf.segment(attempt.index)
-            && let Some(job) = self.jobs.get_mut(&job)
-        {
-            job.supply
-                .take_back(slot.shard, slot.is_tracked, holder, self.now);
+        session.set_state(attempt, SlotState::Taken);
+        self.touched_sessions.insert(id);
+        if let Some(job) = self.jobs.get_mut(&job) {
+            job.supply.track(slot.shard, slot.is_tracked, holder);
             self.touched_jobs.insert(job.id);
             self.outbox.job_changed(job.id);
         }
-        session.set_state(attempt, SlotState::Taken);
-        self.touched_sessions.insert(id);
+        Some((job, slot.shard))
     }
 
     /// A worker has an attempt that was taken from it, or that it proved by its ticket to be number
@@ -271,7 +288,7 @@ impl Scheduler {
             .is_some_and(|(_, slot)| slot.state == SlotState::Held { is_running: true })
     }
 
-    fn find(&self, holder: Holder) -> Option<(shared::ids::JobId, Slot)> {
+    fn find(&self, holder: Holder) -> Option<(JobId, Slot)> {
         let leaf = self
             .sessions
             .get(&holder.session)?
@@ -305,10 +322,15 @@ impl Scheduler {
             }
         }
         for attempt in missing {
-            self.take_back(Holder {
+            let holder = Holder {
                 session: id,
                 attempt,
-            });
+            };
+            if self.is_running(holder) {
+                self.lose(holder);
+            } else {
+                self.take_back(holder);
+            }
         }
     }
 }

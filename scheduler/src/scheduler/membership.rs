@@ -1,5 +1,7 @@
 //! Workers come, lose their connection, return, and go.
 
+use std::collections::BTreeSet;
+
 use shared::ids::{SessionId, WorkerId};
 use shared::limits::{MAX_SLOTS, RESUME_GRACE_MS};
 use shared::wire::Held;
@@ -10,9 +12,18 @@ use crate::session::Session;
 use crate::supply::Holder;
 use crate::timers::Timer;
 
+/// How a session ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Farewell {
+    /// The worker said so.
+    Orderly,
+    /// It is gone, or it is back and knows nothing: what it ran may be the cause.
+    Vanished,
+}
+
 impl Scheduler {
     pub(super) fn on_joined(&mut self, id: SessionId, worker: WorkerId, slots: u16, credit: u32) {
-        self.discard_session(id);
+        self.discard_session(id, Farewell::Orderly);
         self.open_session(id, worker, slots, credit);
         self.outbox.welcome(id, Vec::new());
     }
@@ -37,7 +48,7 @@ impl Scheduler {
                 self.renew(id, held);
             }
             Some(_) | None => {
-                self.discard_session(id);
+                self.discard_session(id, Farewell::Orderly);
                 self.open_session(id, worker, slots, credit);
             }
         }
@@ -65,15 +76,15 @@ impl Scheduler {
     }
 
     /// Takes everything back from a session that is over, and says so.
-    pub(super) fn end_session(&mut self, id: SessionId) {
-        if self.discard_session(id) {
+    pub(super) fn end_session(&mut self, id: SessionId, farewell: Farewell) {
+        if self.discard_session(id, farewell) {
             self.outbox.end_session(id);
         }
     }
 
     fn open_session(&mut self, id: SessionId, worker: WorkerId, slots: u16, credit: u32) {
         if let Some(old) = self.workers.insert(worker.clone(), id) {
-            self.end_session(old);
+            self.end_session(old, Farewell::Vanished);
             self.workers.insert(worker.clone(), id);
         }
         let session = Session::new(worker, slots, credit, self.now);
@@ -82,10 +93,18 @@ impl Scheduler {
     }
 
     /// Forgets a session; whether there was one.
-    fn discard_session(&mut self, id: SessionId) -> bool {
+    fn discard_session(&mut self, id: SessionId, farewell: Farewell) -> bool {
+        let running = match (farewell, self.sessions.get(&id)) {
+            (Farewell::Vanished, Some(session)) => session.running(),
+            (Farewell::Orderly, _) | (_, None) => BTreeSet::new(),
+        };
         let held: Vec<Holder> = self.held_by(id);
         for holder in held {
-            self.take_back(holder);
+            if running.contains(&holder.attempt) {
+                self.lose(holder);
+            } else {
+                self.take_back(holder);
+            }
         }
         let Some(session) = self.sessions.remove(&id) else {
             return false;

@@ -25,6 +25,8 @@ mod hostile;
 mod late_results;
 mod restart;
 mod sharing;
+mod speculation;
+mod suspects;
 
 /// A scheduler with a clock, and what its last step said.
 struct Bench {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use shared::wire::{ErrorText, ResultDetails};
 
 use super::*;
+use crate::model::jobs::lost_shard;
 use crate::model::rng::Rng;
 
 const SEEDS: u64 = 300;
@@ -302,6 +303,7 @@ impl Riot {
 
 #[test]
 fn nothing_that_a_worker_says_breaks_the_state_or_a_sum() {
+    let mut reduced = 0;
     for seed in 0..SEEDS {
         let mut riot = Riot::new(seed);
         let jobs: Vec<(JobId, u64)> = (1..=JOBS)
@@ -320,6 +322,11 @@ fn nothing_that_a_worker_says_breaks_the_state_or_a_sum() {
         riot.finish(jobs.len());
         for (job, shards) in jobs {
             let delta = &riot.ends[&job];
+            if lost_shard(delta.end.as_ref().unwrap()).is_some() {
+                // Whoever takes a shard and vanishes, three times under three names, ends its job.
+                continue;
+            }
+            reduced += 1;
             assert_eq!(delta.end, Some(JobEnd::Reduced), "seed {seed}");
             let state = delta.reducer_state.as_ref().unwrap();
             let reducer = Reducer::Sum {
@@ -331,4 +338,5 @@ fn nothing_that_a_worker_says_breaks_the_state_or_a_sum() {
             assert_eq!(sum, Some(expected), "seed {seed}, {shards} shards");
         }
     }
+    assert!(reduced > SEEDS * JOBS / 2, "{reduced} jobs have a sum");
 }

@@ -1,0 +1,154 @@
+//! Stragglers: a shard that takes far longer than the others gets one extra attempt.
+//!
+//! Only near the end of a job, when nothing of it is left to start, only on workers that have nothing
+//! else to do, and on few of all slots. The first result counts (Dean and Ghemawat, "MapReduce",
+//! 2004, section 3.6: backup tasks).
+
+use std::cmp::Reverse;
+
+use shared::ids::{JobId, SessionId};
+use shared::limits::BATCH_TARGET_MS;
+use shared::time::Millis;
+
+use super::Scheduler;
+use super::dispatch::{Filling, capacity};
+use crate::job::Job;
+use crate::leaf::{Leaf, attempt};
+use crate::session::Session;
+use crate::supply::Holder;
+use crate::timers::{Timer, Timers};
+
+/// Stragglers are looked for this often, in milliseconds.
+const CHECK_MS: u64 = BATCH_TARGET_MS;
+
+/// Of the slots, one in so many runs an extra attempt at most.
+const SPECULATIVE_PART: u64 = 10;
+
+/// Idle workers that are looked at for one straggler.
+const MAX_LOOKED_AT: usize = 64;
+
+/// A shard that runs, and since when at the latest.
+#[derive(Debug, Clone, Copy)]
+struct Straggler {
+    shard: u64,
+    is_tracked: bool,
+    holder: Holder,
+    run_ms: u64,
+}
+
+/// Has the stragglers of a job looked for soon, if it is so far.
+pub(super) fn expect_stragglers(job: &Job, timers: &mut Timers, now: Millis) {
+    let timer = Timer::Speculate(job.id);
+    if job.straggler_ms().is_some() && !timers.is_set(timer) {
+        timers.set(timer, now.plus(CHECK_MS));
+    }
+}
+
+impl Scheduler {
+    /// Gives stragglers of a job to idle workers, and looks again later.
+    pub(super) fn speculate(&mut self, id: JobId) {
+        self.place_touched();
+        if let Some(job) = self.jobs.get(&id) {
+            expect_stragglers(job, &mut self.timers, self.now);
+        }
+        if self.uncommitted.is_too_much(self.now) || self.queues.idle.is_empty() {
+            return;
+        }
+        for straggler in self.stragglers(id) {
+            if self.has_speculated_enough() {
+                return;
+            }
+            if let Some(taker) = self.taker_for(id, straggler) {
+                self.double(id, straggler, taker);
+            }
+        }
+    }
+
+    fn has_speculated_enough(&self) -> bool {
+        let jobs = self.speculating.iter().filter_map(|id| self.jobs.get(id));
+        let extra: u64 = jobs.map(|job| job.supply.doubled()).sum();
+        extra >= (self.queues.slots / SPECULATIVE_PART).max(1)
+    }
+
+    /// Those that may get an extra attempt, the slowest first.
+    fn stragglers(&self, id: JobId) -> Vec<Straggler> {
+        let Some(job) = self.jobs.get(&id) else {
+            return Vec::new();
+        };
+        let Some(limit_ms) = job.straggler_ms() else {
+            return Vec::new();
+        };
+        let members = job.members.iter().filter_map(|member| {
+            let session = self.sessions.get(member)?;
+            (session.shares.get(&id)?.held > 0).then_some((*member, session))
+        });
+        let mut found: Vec<Straggler> = members
+            .flat_map(|(member, session)| self.running_of(id, member, session))
+            .filter(|it| it.run_ms > limit_ms && job.supply.may_double(it.shard, it.is_tracked))
+            .collect();
+        found.sort_by_key(|it| Reverse(it.run_ms));
+        found
+    }
+
+    /// Shards of a job that a worker runs. When a slot began is not known; that it was before the
+    /// last result and after the assignment is.
+    fn running_of(&self, job: JobId, id: SessionId, session: &Session) -> Vec<Straggler> {
+        let running = session.running().into_iter().filter_map(|attempt| {
+            let leaf = session.leaves.get(&attempt.nonce)?;
+            let (of, _) = leaf.segment(attempt.index)?;
+            let slot = leaf.slot(attempt.index)?;
+            let since = leaf.sent.max(session.busy_since);
+            (of == job).then_some(Straggler {
+                shard: slot.shard,
+                is_tracked: slot.is_tracked,
+                holder: Holder {
+                    session: id,
+                    attempt,
+                },
+                run_ms: self.now.since(since),
+            })
+        });
+        running.collect()
+    }
+
+    /// An idle worker for the shard, other than the one that has it.
+    fn taker_for(&self, job: JobId, straggler: Straggler) -> Option<SessionId> {
+        let idle = self.queues.idle.iter().take(MAX_LOOKED_AT);
+        idle.map(|(_, id)| *id).find(|id| {
+            let session = self.sessions.get(id);
+            *id != straggler.holder.session
+                && session.is_some_and(|it| self.may_take(it, job, straggler.shard))
+        })
+    }
+
+    fn double(&mut self, id: JobId, straggler: Straggler, taker: SessionId) {
+        let Straggler { shard, holder, .. } = straggler;
+        let (nonce, serial) = self.nonces.peek();
+        let (Some(job), Some(first)) = (
+            self.jobs.get_mut(&id),
+            self.sessions.get_mut(&holder.session),
+        ) else {
+            return;
+        };
+        if let Some(leaf) = first.leaves.get_mut(&holder.attempt.nonce) {
+            leaf.track(holder.attempt.index);
+        }
+        let second = Holder {
+            session: taker,
+            attempt: attempt(nonce, 0),
+        };
+        let Some(session) = self.sessions.get(&taker) else {
+            return;
+        };
+        let issued = job.supply.double(shard, holder, second);
+        self.speculating.insert(id);
+        let capacity = capacity(session, job);
+        let mut filling = Filling::new(Leaf::new(serial, self.now, false), session.fill());
+        filling.add(id, capacity, &[issued], self.now);
+        self.note_handed_out(taker, id);
+        self.send(taker, filling);
+        if let Some(session) = self.sessions.get_mut(&taker) {
+            self.queues.place_session(taker, session, true);
+        }
+    }
+}
