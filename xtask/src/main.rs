@@ -8,6 +8,7 @@
 mod assets;
 mod bench;
 mod build;
+mod contract;
 mod demo;
 mod soak;
 mod test;
@@ -40,6 +41,8 @@ enum Command {
     Test(test::Args),
     /// Measure the server against baselines of the same run, in release.
     Bench(bench::Args),
+    /// Put the table of the HTTP contract to real servers, and its checks to changed answers.
+    Contract(contract::Args),
     /// Run many more random schedules than `test` does.
     Soak(soak::Args),
     /// Make the golden vectors of the envelope anew.
@@ -57,6 +60,7 @@ fn main() -> Result<()> {
         Command::Demo(args) => demo::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Contract(args) => contract::run(&args),
         Command::Soak(args) => soak::run(&args),
         Command::Vectors(args) => vectors::run(&args),
         Command::Tidy => tidy::run(),
