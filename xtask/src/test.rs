@@ -1,7 +1,7 @@
 //! `cargo xtask test`: formatting, lints, pages, and every test, in the order in which a fault is
 //! cheapest to find. The test runner comes last, so that its closing lines close the run.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::{tidy, tools, wasm};
 
@@ -21,6 +21,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     tools::ensure_browser()?.context(
         "the browser tests need Chromium or Chrome: install one, or set CHROMIUM to its path",
     )?;
+    ensure!(
+        tools::ensure_node()?,
+        "the test of a client in JavaScript needs Node 20 or newer: install it"
+    );
     if args.filter.is_none() {
         tools::step("formatting", formatting)?;
         tools::step("tidy", tidy::run)?;

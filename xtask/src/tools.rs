@@ -93,13 +93,27 @@ pub(crate) fn ensure_browser() -> Result<Option<PathBuf>> {
     if let Some(browser) = tests_e2e::chromium::find() {
         return Ok(Some(browser));
     }
-    if !(is_root() && is_installed("apt-get")) {
+    if !install("chromium")? {
         return Ok(None);
     }
-    println!("no Chromium found: installing it");
-    run(apt().arg("update"))?;
-    run(apt().args(["install", "-y", "--no-install-recommends", "chromium"]))?;
     Ok(tests_e2e::chromium::find())
+}
+
+/// Sees to it that `node` can be run: it is there, or apt can install it because we are root.
+/// Whether it is there.
+pub(crate) fn ensure_node() -> Result<bool> {
+    Ok(is_installed("node") || (install("nodejs")? && is_installed("node")))
+}
+
+/// Installs a package of a Debian-like system; false where we are not root or there is no apt.
+fn install(package: &str) -> Result<bool> {
+    if !(is_root() && is_installed("apt-get")) {
+        return Ok(false);
+    }
+    println!("{package} is not there: installing it");
+    run(apt().arg("update"))?;
+    run(apt().args(["install", "-y", "--no-install-recommends", package]))?;
+    Ok(true)
 }
 
 fn apt() -> Command {

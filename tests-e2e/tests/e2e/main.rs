@@ -12,6 +12,7 @@ mod canary;
 mod client_page;
 mod cluster;
 mod command_line;
+mod contract_client;
 mod hostile_server;
 mod invites;
 mod pi;
