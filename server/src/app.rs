@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::Uri;
+use axum::http::{Method, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
 use scheduler::SchedulerConfig;
-use shared::ids::Digest32;
+use shared::ids::{Digest32, JobId};
 use shared::mnemonic::ClientKey;
 
 use crate::api::jobs::Streams;
@@ -24,7 +24,7 @@ use crate::pages::Pages;
 use crate::session_token::SessionTokens;
 use crate::store::Store;
 
-/// End of the routes whose last part lets workers in, and is not logged.
+/// End of the routes whose last part lets workers in.
 pub(crate) const INVITE_LINK_PARAMETER: &str = "/{invite}";
 
 /// Handles and settings that requests need; cheap to clone.
@@ -130,17 +130,18 @@ fn normal_path(path: &str, base_path: &str) -> String {
     }
 }
 
-/// Counts each request, and logs one line of it: method, path without its query and without what lets in, status, time.
+/// Counts each request, and logs one line of it: method, path, status, time.
 pub(crate) async fn log(State(app): State<App>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let (method, path) = (request.method().clone(), shown_path(&request));
+    let route = route.as_ref().map(MatchedPath::as_str);
+    let method = shown_method(request.method());
+    let path = shown_path(route, request.uri().path());
     let response = next.run(request).await;
     let status = response.status().as_u16();
-    let route = route.as_ref().map(MatchedPath::as_str);
     app.instruments.request(route, status);
     tracing::debug!(
-        %method,
+        method,
         path,
         status,
         took_us = began.elapsed().as_micros() as u64,
@@ -149,13 +150,27 @@ pub(crate) async fn log(State(app): State<App>, request: Request, next: Next) ->
     response
 }
 
-/// The path, but of an invite link only its form.
-fn shown_path(request: &Request) -> String {
-    let is_secret = |form: &&MatchedPath| form.as_str().ends_with(INVITE_LINK_PARAMETER);
-    let form = request.extensions().get::<MatchedPath>();
-    form.filter(is_secret)
-        .map_or(request.uri().path(), MatchedPath::as_str)
-        .to_owned()
+/// Of a path only what the route says, and which job it names: all else is whatever the caller put
+/// there, an invite or a key where none belongs.
+fn shown_path(route: Option<&str>, path: &str) -> String {
+    let Some(route) = route else {
+        return "no route".into();
+    };
+    let parts = route.split('/').zip(path.split('/'));
+    let shown = parts.map(|(form, given)| match given.parse::<JobId>() {
+        Ok(_) => given,
+        Err(_) => form,
+    });
+    shown.collect::<Vec<_>>().join("/")
+}
+
+/// A method that HTTP knows.
+fn shown_method(method: &Method) -> &'static str {
+    const KNOWN: [&str; 9] = [
+        "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT",
+    ];
+    let known = KNOWN.into_iter().find(|known| method == known);
+    known.unwrap_or("no method")
 }
 
 #[cfg(test)]
@@ -174,5 +189,27 @@ mod tests {
         ] {
             assert_eq!(normal_path(path, base), normal, "{path}");
         }
+    }
+
+    #[test]
+    fn of_a_path_the_route_is_logged_and_the_job() {
+        let job = "0b1e6c2a-3f60-4d0c-9a53-8f6f2f1f0a11";
+        let events = format!("/grid/api/jobs/{job}/events");
+        for (route, path, shown) in [
+            (Some("/health"), "/health", "/health"),
+            (Some("/j/{invite}"), "/j/k7m2xqa", "/j/{invite}"),
+            (Some("/grid/api/jobs/{job}/events"), &events, &events),
+            (
+                Some("/api/jobs/{job}"),
+                "/api/jobs/hunter2",
+                "/api/jobs/{job}",
+            ),
+            (Some("/assets/{*name}"), "/assets/a/b", "/assets/{*name}"),
+            (None, "/k7m2xqa", "no route"),
+        ] {
+            assert_eq!(shown_path(route, path), shown);
+        }
+        assert_eq!(shown_method(&Method::HEAD), "HEAD");
+        assert_eq!(shown_method(&"HUNTER2".parse().unwrap()), "no method");
     }
 }
