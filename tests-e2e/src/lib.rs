@@ -11,11 +11,13 @@ pub mod cdp;
 pub mod chromium;
 pub mod page;
 pub mod process;
+pub mod secrets;
 pub mod server;
 pub mod worker_tab;
 
 pub use api::ApiClient;
 pub use chromium::Chromium;
 pub use page::Page;
+pub use secrets::Secrets;
 pub use server::{ServerProcess, ServerSetup};
 pub use worker_tab::WorkerTab;

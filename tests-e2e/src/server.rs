@@ -10,10 +10,11 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::api::ApiClient;
 use crate::process::OwnedProcess;
+use crate::secrets::{Guard, SETTINGS, Secrets};
 
 /// How long a server may take to listen.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -78,6 +79,20 @@ impl ServerSetup {
         self
     }
 
+    /// The secrets that it gives to the server.
+    pub fn secrets(&self) -> Secrets {
+        let mut secrets = Secrets::default();
+        secrets.add("CLIENT_API_KEY", &self.key);
+        for (name, value) in &self.variables {
+            if let (Some(name), Some(value)) = (name.to_str(), value.to_str())
+                && SETTINGS.contains(&name)
+            {
+                secrets.add(name, value);
+            }
+        }
+        secrets
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(&self.binary);
         command
@@ -113,17 +128,21 @@ impl ServerSetup {
     /// Runs it to its end, which is expected to come by itself: `--help`, a refused setting.
     ///
     /// # Errors
-    /// It cannot be started, or still runs after a minute.
+    /// It cannot be started, still runs after a minute, or complains with a secret in its words.
     pub fn run_to_end(&self) -> Result<Ended> {
         let mut process = OwnedProcess::spawn(&mut self.command())?;
         let stdout = drain(process.child_mut().stdout.take());
         let stderr = drain(process.child_mut().stderr.take());
         let status = process.wait_for(START_LIMIT)?;
         let status = status.with_context(|| format!("it still runs after {START_LIMIT:?}"))?;
+        let stderr = stderr.join().unwrap_or_default();
+        if let Some(secret) = self.secrets().find_in_log(&stderr) {
+            bail!("it wrote {secret}: {stderr}");
+        }
         Ok(Ended {
             status,
             stdout: stdout.join().unwrap_or_default(),
-            stderr: stderr.join().unwrap_or_default(),
+            stderr,
         })
     }
 }
@@ -139,7 +158,7 @@ pub struct Ended {
     pub stderr: String,
 }
 
-/// A running server. Dropping it kills it.
+/// A running server. Dropping it kills it, and fails if anything that it wrote held a secret.
 #[derive(Debug)]
 pub struct ServerProcess {
     setup: ServerSetup,
@@ -192,6 +211,7 @@ impl ServerProcess {
     /// As [`ServerSetup::start`].
     pub fn start_again(&mut self) -> Result<()> {
         self.process.kill()?;
+        self.log.check();
         let (process, base, log) = start(&self.setup)?;
         self.process = process;
         self.base = base;
@@ -216,14 +236,17 @@ impl Drop for ServerProcess {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("--- the server said:\n{}", self.log());
+            return;
         }
+        let _ = self.process.kill();
+        self.log.check();
     }
 }
 
 fn start(setup: &ServerSetup) -> Result<(OwnedProcess, String, Log)> {
     let mut process = OwnedProcess::spawn(&mut setup.command())
         .with_context(|| format!("cannot start {}", setup.binary.display()))?;
-    let log = Log::default();
+    let log = Log::new(Guard::new(setup.secrets(), &setup.data_dir));
     let (sender, addresses) = mpsc::channel();
     let child = process.child_mut();
     log.follow(child.stdout.take(), Some(sender));
@@ -239,13 +262,32 @@ fn listening_address(addresses: &Receiver<String>) -> Result<String> {
         .map_err(|_| anyhow!("the server ended or did not listen within {START_LIMIT:?}"))
 }
 
-/// The last lines that a process printed.
-#[derive(Debug, Clone, Default)]
+/// The last lines that a process printed, and whether any held a secret.
+#[derive(Debug, Clone)]
 struct Log {
     lines: Arc<Mutex<VecDeque<String>>>,
+    guard: Arc<Mutex<Guard>>,
 }
 
 impl Log {
+    fn new(guard: Guard) -> Self {
+        Self {
+            lines: Arc::default(),
+            guard: Arc::new(Mutex::new(guard)),
+        }
+    }
+
+    /// Fails if a line held a secret.
+    fn check(&self) {
+        let guard = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
+        let leaks = guard.leaks();
+        assert!(
+            leaks.is_empty(),
+            "the server wrote secrets:\n{}",
+            leaks.join("\n")
+        );
+    }
+
     fn follow(&self, pipe: Option<impl Read + Send + 'static>, addresses: Option<Sender<String>>) {
         let (log, pipe) = (self.clone(), pipe.expect("output is piped in command()"));
         std::thread::spawn(move || {
@@ -262,6 +304,10 @@ impl Log {
     }
 
     fn push(&self, line: String) {
+        self.guard
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .look_at(&line);
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() == KEPT_LINES {
             lines.pop_front();

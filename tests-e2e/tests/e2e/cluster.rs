@@ -1,5 +1,6 @@
 //! A server of a test's own, with its data, and a browser for the volunteers.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -18,7 +19,7 @@ pub(crate) struct Cluster {
     pub(crate) server: ServerProcess,
     pub(crate) browser: Chromium,
     /// Removed after the server has ended.
-    _data: TempDir,
+    data: TempDir,
 }
 
 impl Cluster {
@@ -36,8 +37,13 @@ impl Cluster {
         Ok(Self {
             server,
             browser: Chromium::launch().await?,
-            _data: data,
+            data,
         })
+    }
+
+    /// Where the server keeps its data.
+    pub(crate) fn data(&self) -> &Path {
+        self.data.path()
     }
 
     pub(crate) fn api(&self) -> ApiClient {
@@ -67,10 +73,11 @@ impl Cluster {
     }
 }
 
-/// A server with fresh data in `data`, not yet started.
+/// A server with fresh data in `data`, not yet started. It logs all that it can, in which no secret
+/// may be found.
 pub(crate) fn setup(data: &TempDir) -> Result<ServerSetup> {
     let program = artifacts::program("cluster-server")?;
-    ServerSetup::new(program, data.path(), KEY)
+    Ok(ServerSetup::new(program, data.path(), KEY)?.env("LOG_LEVEL", "trace"))
 }
 
 /// A single run of `code`.

@@ -19,5 +19,6 @@ mod pi;
 mod plain_pages;
 mod refusals;
 mod restart;
+mod secrets;
 mod settings;
 mod webcrypto;
