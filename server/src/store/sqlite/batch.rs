@@ -27,12 +27,12 @@ pub(super) const CANCELLED: i64 = 4;
 /// The job is unknown; what is left of it is being deleted.
 pub(super) const REMOVED: i64 = 5;
 
-/// Rows of completed shards that a job may have before they are made one.
-pub(super) const MAX_ROWS: u64 = 1024;
 /// Worker ids that are kept.
 pub(super) const MAX_WORKERS: u64 = 100_000;
-/// Bytes of such rows that are not worth compacting.
+/// Bytes of completed shards that are not worth compacting.
 const MIN_COMPACTED_BYTES: u64 = 64 * 1024;
+/// What a row of completed shards takes beside its ranges.
+const ROW_BYTES: u64 = 64;
 
 /// What became of a change, if the transaction commits.
 #[derive(Debug)]
@@ -57,11 +57,34 @@ pub(super) struct Ledger {
 struct OpenJob {
     /// Of the last delta.
     seq: u64,
-    /// Rows of completed shards, and their bytes.
-    rows: u64,
+    completed: Growth,
+}
+
+/// How much there is of a job's completed shards. They are made one row when as much was added as there
+/// was after the last time: so each byte is written again a bounded number of times, and never more
+/// than about twice of what is worth keeping is kept.
+#[derive(Debug, Clone, Copy, Default)]
+struct Growth {
     bytes: u64,
-    /// Bytes after the last compaction.
     compacted_bytes: u64,
+}
+
+impl Growth {
+    /// After a row more: whether it is time to make one of all.
+    const fn add(&mut self, ranges_bytes: u64) -> bool {
+        self.bytes += ranges_bytes + ROW_BYTES;
+        let added = self.bytes - self.compacted_bytes;
+        added > self.compacted_bytes && added > MIN_COMPACTED_BYTES
+    }
+
+    /// All of it is one row.
+    const fn compacted(ranges_bytes: u64) -> Self {
+        let bytes = ranges_bytes + ROW_BYTES;
+        Self {
+            bytes,
+            compacted_bytes: bytes,
+        }
+    }
 }
 
 /// Deltas of one job in one transaction, as one.
@@ -166,13 +189,16 @@ impl Ledger {
             None => Stored::Unknown,
             Some((seq, false, ..)) => Stored::Ended { seq },
             Some((seq, true, rows, bytes)) => {
-                let open = OpenJob {
-                    seq,
-                    rows,
-                    bytes,
-                    compacted_bytes: if rows <= 1 { bytes } else { 0 },
+                // Where it was compacted last is not known: it may be done once too early.
+                let completed = match rows {
+                    0 => Growth::default(),
+                    1 => Growth::compacted(bytes),
+                    rows => Growth {
+                        bytes: bytes + rows * ROW_BYTES,
+                        compacted_bytes: 0,
+                    },
                 };
-                self.open.insert(job, open);
+                self.open.insert(job, OpenJob { seq, completed });
                 Stored::Open { seq }
             }
         })
@@ -246,13 +272,12 @@ impl Ledger {
         } else if folded.completed.is_empty() {
             Ok(())
         } else {
-            let bytes = insert_completed(transaction, job, folded.last.seq, &folded.completed)?;
-            self.compact_if_due(transaction, job, bytes)
+            let ranges = ranges::encode(&folded.completed);
+            insert_completed(transaction, job, folded.last.seq, &ranges)?;
+            self.compact_if_due(transaction, job, ranges.len() as u64)
         }
     }
 
-    /// Compaction costs what is stored, and happens only when as much again was added, or after
-    /// many rows: so it costs each byte a bounded number of times.
     fn compact_if_due(
         &mut self,
         transaction: &Transaction<'_>,
@@ -262,16 +287,11 @@ impl Ledger {
         let Some(open) = self.open.get_mut(&job) else {
             return Ok(());
         };
-        open.rows += 1;
-        open.bytes += added_bytes;
-        let added = open.bytes - open.compacted_bytes;
-        let is_due = open.rows >= MAX_ROWS || added > open.compacted_bytes.max(MIN_COMPACTED_BYTES);
-        if is_due {
-            let all = read::completed(transaction, job)?;
+        if open.completed.add(added_bytes) {
+            let all = read::completed(transaction, job)?.into_bytes();
             delete_completed(transaction, job)?;
-            open.bytes = insert_completed(transaction, job, open.seq, &all)?;
-            open.compacted_bytes = open.bytes;
-            open.rows = 1;
+            insert_completed(transaction, job, open.seq, &all)?;
+            open.completed = Growth::compacted(all.len() as u64);
         }
         Ok(())
     }
@@ -356,13 +376,12 @@ fn insert_completed(
     transaction: &Transaction<'_>,
     job: JobId,
     seq: u64,
-    completed: &RangeSetBlaze<u64>,
-) -> rusqlite::Result<u64> {
-    let bytes = ranges::encode(completed);
+    ranges: &[u8],
+) -> rusqlite::Result<()> {
     transaction
         .prepare_cached("INSERT INTO job_completed (job, seq, ranges) VALUES (?1, ?2, ?3)")?
-        .execute(params![job.as_bytes(), seq, bytes])?;
-    Ok(bytes.len() as u64)
+        .execute(params![job.as_bytes(), seq, ranges])?;
+    Ok(())
 }
 
 fn insert_rows(
@@ -383,4 +402,31 @@ fn delete_completed(transaction: &Transaction<'_>, job: JobId) -> rusqlite::Resu
         .prepare_cached("DELETE FROM job_completed WHERE job = ?1")?
         .execute((job.as_bytes(),))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compaction_writes_each_byte_a_bounded_number_of_times() {
+        // From a set that never grows to one of which nothing can be left out.
+        for kept_share in [0, 1, 10, 50, 90, 100] {
+            let mut growth = Growth::default();
+            let (mut added, mut rewritten) = (0, 0);
+            for _ in 0..100_000 {
+                added += 300 + ROW_BYTES;
+                if growth.add(300) {
+                    growth = Growth::compacted(growth.bytes * kept_share / 100);
+                    rewritten += growth.bytes;
+                }
+            }
+            assert!(
+                rewritten <= 2 * added,
+                "{kept_share} %: {rewritten} of {added}"
+            );
+            let bound = 2 * growth.compacted_bytes.max(MIN_COMPACTED_BYTES) + 1024;
+            assert!(growth.bytes <= bound, "{kept_share} %: {}", growth.bytes);
+        }
+    }
 }

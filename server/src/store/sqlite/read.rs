@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use range_set_blaze::RangeSetBlaze;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use scheduler::Ending;
 use shared::api::TaskBrief;
@@ -15,9 +14,9 @@ use tokio::sync::Semaphore;
 
 use super::codec::{damaged, decode};
 use super::{classify, connect};
+use crate::store::ranges::Union;
 use crate::store::{
     EndedJob, EndedJobs, Outcome, Progress, StoreError, StoreFuture, StoredJob, UnfinishedJob,
-    ranges,
 };
 
 /// Queries that run at the same time.
@@ -115,7 +114,7 @@ pub(super) fn unfinished_jobs(connection: &Connection) -> rusqlite::Result<Vec<U
     let jobs = statement.query_map((), stored_job)?;
     jobs.map(|stored| {
         let stored = stored?;
-        let completed = completed(connection, stored.job)?;
+        let completed = completed(connection, stored.job)?.into_set();
         Ok(UnfinishedJob { stored, completed })
     })
     .collect()
@@ -176,18 +175,15 @@ fn ending(outcome: i64) -> rusqlite::Result<Ending> {
 }
 
 /// The union of all rows of completed shards.
-pub(super) fn completed(
-    connection: &Connection,
-    job: JobId,
-) -> rusqlite::Result<RangeSetBlaze<u64>> {
+pub(super) fn completed(connection: &Connection, job: JobId) -> rusqlite::Result<Union> {
     let mut statement =
         connection.prepare_cached("SELECT ranges FROM job_completed WHERE job = ?1")?;
     let mut rows = statement.query((job.as_bytes(),))?;
-    let mut all = RangeSetBlaze::new();
+    let mut all = Union::default();
     while let Some(row) = rows.next()? {
         let bytes = row.get_ref(0)?.as_blob()?;
-        let set = ranges::decode(bytes).map_err(|_| damaged("ranges cannot be decoded"))?;
-        all |= set;
+        all.add(bytes)
+            .map_err(|_| damaged("ranges cannot be decoded"))?;
     }
     Ok(all)
 }

@@ -1,5 +1,6 @@
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use range_set_blaze::RangeSetBlaze;
 use tempfile::TempDir;
@@ -155,28 +156,85 @@ async fn one_change_that_cannot_be_stored_does_not_take_others_with_it() {
     assert_eq!(third.await, Ok(()));
 }
 
-#[tokio::test]
-async fn completed_shards_are_compacted_without_losing_one() {
-    const COMMITS: u64 = batch::MAX_ROWS + 20;
+/// What completing shards one after the other took.
+#[derive(Debug)]
+struct Taken {
+    /// Bytes of the completed set at the end.
+    set_bytes: u64,
+    /// Bytes of all files at most.
+    file_bytes: u64,
+    /// The longest time that a commit waited.
+    slowest: Duration,
+}
+
+/// Completes these shards in steps of some hundred.
+async fn complete(shards: &[u64]) -> Taken {
     let folder = Folder::new();
     let store = folder.open();
     store.insert_job(sharded_job(1)).await.unwrap();
-    for seq in 1..=COMMITS {
-        let shard = 3 * seq;
-        persist(&*store, delta(job_id(1), seq, shard..=shard + 1))
-            .await
-            .unwrap();
+    let size = |name: &str| {
+        let metadata = folder.0.path().join(name).metadata();
+        metadata.map_or(0, |metadata| metadata.len())
+    };
+    let (mut file_bytes, mut slowest) = (0, Duration::ZERO);
+    for (seq, step) in (1..).zip(shards.chunks(500)) {
+        let delta = Delta {
+            completed: step.iter().collect(),
+            ..delta(job_id(1), seq, 0..=0)
+        };
+        let began = Instant::now();
+        persist(&*store, delta).await.unwrap();
+        slowest = slowest.max(began.elapsed());
+        file_bytes = file_bytes.max(size("cluster.db") + size("cluster.db-wal"));
     }
+    let set_bytes = Connection::open(folder.database())
+        .unwrap()
+        .query_row("SELECT sum(length(ranges)) FROM job_completed", (), |row| {
+            row.get(0)
+        })
+        .unwrap();
     store.close().await.unwrap();
     drop(store);
-    let unfinished = only_unfinished(&*folder.open()).await;
-    let expected: RangeSetBlaze<u64> = (1..=COMMITS).map(|seq| 3 * seq..=3 * seq + 1).collect();
-    assert_eq!(unfinished.completed, expected);
-    let rows: u64 = Connection::open(folder.database())
-        .unwrap()
-        .query_row("SELECT count(*) FROM job_completed", (), |row| row.get(0))
-        .unwrap();
-    assert!((1..=21).contains(&rows), "{rows} rows");
+    let completed = only_unfinished(&*folder.open()).await.completed;
+    assert_eq!(completed, shards.iter().collect());
+    Taken {
+        set_bytes,
+        file_bytes,
+        slowest,
+    }
+}
+
+/// Numbers below `count` in an order that is as good as random, and always the same.
+fn shuffled(count: u64) -> Vec<u64> {
+    let mut numbers: Vec<_> = (0..count).collect();
+    let mut state = 1_u64;
+    for place in (1..numbers.len()).rev() {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let other = (state >> 33) % (place as u64 + 1);
+        numbers.swap(place, usize::try_from(other).unwrap());
+    }
+    numbers
+}
+
+/// `STORE_SHARDS` asks for more of them, to measure.
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "a measurement, where it is asked for")]
+async fn completed_shards_take_what_their_ranges_take_whatever_their_order() {
+    const FILES_BYTES: u64 = 6 * 1024 * 1024;
+    let asked = std::env::var("STORE_SHARDS").ok();
+    let count: u64 = asked.map_or(100_000, |asked| asked.parse().unwrap());
+    let ordered: Vec<_> = (0..count).collect();
+    let in_order = complete(&ordered).await;
+    println!("{count} shards in order: {in_order:?}");
+    assert!(in_order.set_bytes < 128 * 1024 && in_order.file_bytes < FILES_BYTES);
+    // With half of them there are as many ranges as there can be.
+    let half = &shuffled(count)[..ordered.len() / 2];
+    let scattered = complete(half).await;
+    println!("half of them, scattered: {scattered:?}");
+    assert!(scattered.set_bytes <= 2 * count + 128 * 1024);
+    assert!(scattered.file_bytes <= 6 * count + FILES_BYTES);
 }
 
 #[tokio::test]
