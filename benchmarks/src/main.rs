@@ -8,6 +8,8 @@ mod job;
 mod load;
 #[path = "bench/report.rs"]
 mod report;
+#[path = "bench/store.rs"]
+mod store;
 #[path = "bench/submit.rs"]
 mod submit;
 #[path = "bench/tabs.rs"]
@@ -32,6 +34,8 @@ enum Benchmark {
     Load(load::Args),
     /// Trivial shards in two real Chromium tabs.
     Tabs(tabs::Args),
+    /// What durability costs, and how long a server takes to start that has much to remember.
+    Store(store::Args),
     /// Time and memory of submitting jobs of 10^6 and 10^9 shards.
     Submit,
     /// The baseline of `load`, as a process of its own.
@@ -44,6 +48,7 @@ async fn main() -> Result<()> {
     match Args::parse().benchmark {
         Benchmark::Load(args) => load::run(&args).await,
         Benchmark::Tabs(args) => tabs::run(&args).await,
+        Benchmark::Store(args) => store::run(&args).await,
         Benchmark::Submit => submit::run(),
         Benchmark::EchoServer(args) => echo::serve(&args).await,
     }

@@ -46,16 +46,16 @@ pub(crate) struct Args {
 }
 
 /// Sixteen workers at one server.
-struct Cluster {
-    server: ServerProcess,
+pub(crate) struct Cluster {
+    pub(crate) server: ServerProcess,
     counters: Vec<Arc<WorkerCounters>>,
     workers: JoinSet<Result<()>>,
     stop: CancellationToken,
 }
 
 /// What one job showed.
-struct Measured {
-    seconds: f64,
+pub(crate) struct Measured {
+    pub(crate) seconds: f64,
     server_cpu: f64,
     api_ms: Vec<f64>,
     up: (u64, u64),
@@ -69,7 +69,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
         .server
         .clone()
         .map_or_else(|| program("cluster-server"), Ok)?;
-    let mut cluster = Cluster::start(
+    let cluster = Cluster::start(
         // All workers say hello at the same moment, from one address.
         ServerSetup::new(server, data_dir, KEY)?
             .env("WS_MAX_CONNECTIONS_PER_IP", args.workers.to_string())
@@ -92,20 +92,13 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
         let measured = cluster.measure(shards).await?;
         table.row(measured.cells(shards, args.workers).await?);
     }
-    cluster.stop.cancel();
-    while let Some(worker) = cluster.workers.join_next().await {
-        worker??;
-    }
-    ensure!(
-        cluster.server.stop()?.success(),
-        "the server stops in order"
-    );
+    cluster.stop().await?;
     table.print();
     Ok(())
 }
 
 impl Cluster {
-    async fn start(server: ServerProcess, count: usize) -> Result<Self> {
+    pub(crate) async fn start(server: ServerProcess, count: usize) -> Result<Self> {
         let api = server.api();
         let invite = api.invite()?["inviteToken"]
             .as_str()
@@ -135,7 +128,7 @@ impl Cluster {
         })
     }
 
-    async fn measure(&self, shards: u64) -> Result<Measured> {
+    pub(crate) async fn measure(&self, shards: u64) -> Result<Measured> {
         let api = self.server.api();
         let (up, down) = (self.traffic(|it| &it.sent), self.traffic(|it| &it.received));
         let cpu = process_stat::cpu_seconds(self.server.id())?;
@@ -157,6 +150,16 @@ impl Cluster {
             up: (up_after.0 - up.0, up_after.1 - up.1),
             down: (down_after.0 - down.0, down_after.1 - down.1),
         })
+    }
+
+    /// Lets the workers leave and stops the server.
+    pub(crate) async fn stop(mut self) -> Result<()> {
+        self.stop.cancel();
+        while let Some(worker) = self.workers.join_next().await {
+            worker??;
+        }
+        ensure!(self.server.stop()?.success(), "the server stops in order");
+        Ok(())
     }
 
     /// Frames and bytes of all workers.

@@ -2,7 +2,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use range_set_blaze::RangeSetBlaze;
 use tempfile::TempDir;
 
 use super::*;
@@ -157,7 +156,6 @@ async fn one_change_that_cannot_be_stored_does_not_take_others_with_it() {
 }
 
 /// What completing shards one after the other took.
-#[derive(Debug)]
 struct Taken {
     /// Bytes of the completed set at the end.
     set_bytes: u64,
@@ -165,6 +163,20 @@ struct Taken {
     file_bytes: u64,
     /// The longest time that a commit waited.
     slowest: Duration,
+}
+
+impl std::fmt::Display for Taken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            set_bytes,
+            file_bytes,
+            slowest,
+        } = self;
+        write!(
+            f,
+            "set {set_bytes} bytes, files {file_bytes} bytes at most, slowest commit {slowest:?}"
+        )
+    }
 }
 
 /// Completes these shards in steps of some hundred.
@@ -220,19 +232,18 @@ fn shuffled(count: u64) -> Vec<u64> {
 
 /// `STORE_SHARDS` asks for more of them, to measure.
 #[tokio::test]
-#[expect(clippy::print_stdout, reason = "a measurement, where it is asked for")]
 async fn completed_shards_take_what_their_ranges_take_whatever_their_order() {
     const FILES_BYTES: u64 = 6 * 1024 * 1024;
     let asked = std::env::var("STORE_SHARDS").ok();
     let count: u64 = asked.map_or(100_000, |asked| asked.parse().unwrap());
     let ordered: Vec<_> = (0..count).collect();
     let in_order = complete(&ordered).await;
-    println!("{count} shards in order: {in_order:?}");
+    println!("{count} shards in order: {in_order}");
     assert!(in_order.set_bytes < 128 * 1024 && in_order.file_bytes < FILES_BYTES);
     // With half of them there are as many ranges as there can be.
     let half = &shuffled(count)[..ordered.len() / 2];
     let scattered = complete(half).await;
-    println!("half of them, scattered: {scattered:?}");
+    println!("half of them, scattered: {scattered}");
     assert!(scattered.set_bytes <= 2 * count + 128 * 1024);
     assert!(scattered.file_bytes <= 6 * count + FILES_BYTES);
 }
