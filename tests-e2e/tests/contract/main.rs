@@ -56,7 +56,7 @@ async fn every_answer_is_as_the_contract_says() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes half a minute; `cargo xtask contract --mutate` runs it"]
+#[ignore = "takes a minute; `cargo xtask contract --mutate` runs it"]
 async fn no_field_of_an_answer_can_change_unnoticed() -> Result<()> {
     let figures = mutate::every_field(&record().await?);
     println!(
