@@ -282,7 +282,7 @@ impl Shell {
             match &stored {
                 Ok(()) => instruments.commit(began.elapsed()),
                 Err(error) => {
-                    tracing::warn!(job.id = %job, seq, "a delta is not stored: {error}");
+                    tracing::debug!(job.id = %job, seq, "a delta is not stored: {error}");
                 }
             }
             let _ = commits.send((job, seq, stored.is_ok()));

@@ -9,6 +9,7 @@ mod codec;
 pub mod copies;
 mod folder;
 mod invites;
+mod outage;
 mod read;
 mod schema;
 mod sweep;

@@ -8,6 +8,7 @@ mod bad_input;
 mod control;
 mod edge;
 mod events;
+mod faults;
 mod hostile;
 mod jobs;
 mod limits;

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::batch::{Applied, Ledger};
 use super::classify;
+use super::outage::Outage;
 use super::sweep::Sweeper;
 use crate::store::{Binding, Done, NewInvite, NewJob, RecordedInvite, StoreError};
 
@@ -66,6 +67,7 @@ struct Writer {
     ledger: Ledger,
     /// When the last transaction ended, and why it failed if it did.
     last: Option<(Instant, Result<(), StoreError>)>,
+    outage: Outage,
     sweeper: Sweeper,
 }
 
@@ -75,6 +77,7 @@ impl Writer {
             connection,
             ledger: Ledger::default(),
             last: None,
+            outage: Outage::default(),
             sweeper,
         }
     }
@@ -161,16 +164,27 @@ impl Writer {
         let attempt = self.ledger.apply(&mut self.connection, writes);
         let attempt = attempt.map_err(|error| {
             self.ledger = Ledger::default();
-            let kind = classify(&error);
-            tracing::error!(%error, writes = writes.len(), "a transaction failed: {kind}");
-            kind
+            self.failed(&error, writes.len())
         });
         self.note(attempt.as_ref().map(|_| ()).map_err(Clone::clone));
         attempt
     }
 
+    fn failed(&mut self, error: &rusqlite::Error, writes: usize) -> StoreError {
+        let kind = classify(error);
+        if kind == StoreError::Failed {
+            tracing::error!(%error, writes, "a transaction failed: {kind}");
+        } else {
+            self.outage.failed(&kind, error);
+        }
+        kind
+    }
+
     /// Remembers how a transaction fared. One that failed for what was in it tells nothing of others.
     fn note(&mut self, outcome: Result<(), StoreError>) {
+        if outcome.is_ok() {
+            self.outage.over();
+        }
         if outcome != Err(StoreError::Failed) {
             self.last = Some((Instant::now(), outcome));
         }
@@ -184,7 +198,7 @@ impl Writer {
         {
             return outcome.clone();
         }
-        let written = touch(&self.connection).map_err(|error| classify(&error));
+        let written = touch(&self.connection).map_err(|error| self.failed(&error, 0));
         self.note(written.clone());
         written
     }

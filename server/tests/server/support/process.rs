@@ -72,10 +72,18 @@ pub(crate) fn shown_on_terminal(folder: &Path, values: &[(&str, &str)]) -> Vec<S
 impl Process {
     /// Starts it in a folder and waits until it listens.
     pub(crate) fn start(folder: &Path, values: &[(&str, &str)]) -> Self {
-        let mut child = command(folder, values)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::run(command(folder, values))
+    }
+
+    /// As [`Self::start`]; what it logs goes to a file.
+    pub(crate) fn start_with_log(folder: &Path, values: &[(&str, &str)], log: File) -> Self {
+        let mut command = command(folder, values);
+        command.stderr(log);
+        Self::run(command)
+    }
+
+    fn run(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let stdout = child.stdout.take().expect("it is piped");
         let line = BufReader::new(stdout)
             .lines()
