@@ -67,6 +67,7 @@ fn submit(config: &SchedulerConfig) -> Event {
         job: JobId::from_random([1; 16]),
         kind: JobKind::RunJs,
         plan: Plan::Sharded(Sharding::new(SHARDS, 1).expect("in range")),
+        policy: Default::default(),
         reducer: Some(Reducer::Sum {
             fields: vec!["hits".into(), "samples".into()],
             all: false,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use range_set_blaze::RangeSetBlaze;
 use shared::ids::{JobId, Nonce, SessionId, ShardIndex, WorkerId};
+use shared::job::Policy;
 use shared::plan::Plan;
 use shared::reduce::{Reducer, ReducerState};
 use shared::wire::{AttemptRange, Disposed, Held, Refused, ResultBatch, ShardResult};
@@ -101,6 +102,7 @@ pub struct JobOutline {
     pub plan: Plan,
     /// `None` for single runs and `add`.
     pub reducer: Option<Reducer>,
+    pub policy: Policy,
     /// Of the last stored delta; 0 for a job just submitted.
     pub seq: u64,
     pub completed: RangeSetBlaze<u64>,
@@ -194,6 +196,8 @@ pub struct Delta {
     pub seq: u64,
     /// Shards that this delta completes.
     pub completed: RangeSetBlaze<u64>,
+    /// Those of them that failed and were left out.
+    pub skipped: RangeSetBlaze<u64>,
     /// What they returned, where the reducer keeps it: one row a shard, in no order.
     pub rows: ShardResults,
     /// After this delta.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use range_set_blaze::RangeSetBlaze;
 use shared::ids::{AttemptId, JobId, SessionId, ShardIndex, WorkerId};
+use shared::job::{OnShardError, Policy};
 use shared::limits::{BATCH_TARGET_MS, MAX_SHARD_ATTEMPTS};
 use shared::plan::Plan;
 use shared::reduce::{Reducer, ReducerState};
@@ -54,6 +55,8 @@ pub(crate) struct Delivery<'a> {
 #[derive(Debug, Default)]
 struct Batch {
     completed: Vec<u64>,
+    /// Those of them that failed and were left out.
+    skipped: Vec<u64>,
     results: Vec<(ShardIndex, ShardResult)>,
     verdicts: Vec<Verdict>,
     pointless: Vec<Holder>,
@@ -88,8 +91,11 @@ pub(crate) struct Job {
     pub(crate) members: BTreeSet<SessionId>,
     /// Its place among the jobs that have work.
     pub(crate) turn: Option<u64>,
+    /// Its earliest next place: what it had is not given to it again.
+    pub(crate) next_turn: u64,
     plan: Plan,
     reducer: Option<Reducer>,
+    policy: Policy,
     completed: RangeSetBlaze<u64>,
     completed_count: u64,
     failed_shards: u64,
@@ -130,8 +136,10 @@ impl Job {
             run_times: RunTimes::default(),
             members: BTreeSet::new(),
             turn: None,
+            next_turn: 0,
             plan: outline.plan,
             reducer: outline.reducer,
+            policy: outline.policy,
             completed_count,
             failed_shards: outline.failed_shards,
             shown: Shown {
@@ -189,6 +197,11 @@ impl Job {
         self.is_open() && self.supply.has_suspects()
     }
 
+    /// Jobs get turns in proportion to it.
+    pub(crate) const fn weight(&self) -> u64 {
+        self.policy.priority.weight() as u64
+    }
+
     const fn is_open(&self) -> bool {
         !self.is_ending && !self.is_paused
     }
@@ -197,7 +210,8 @@ impl Job {
     /// is left to start, or too little is known.
     pub(crate) fn straggler_ms(&self) -> Option<u64> {
         let is_tail = self.is_open() && self.supply.in_flight() > 0 && self.supply.remaining() == 0;
-        let p95_us = self.run_times.p95_us().filter(|_| is_tail)?;
+        let is_wanted = is_tail && self.policy.speculation;
+        let p95_us = self.run_times.p95_us().filter(|_| is_wanted)?;
         Some((STRAGGLER_FACTOR * p95_us / 1_000).max(BATCH_TARGET_MS))
     }
 
@@ -315,9 +329,7 @@ impl Job {
         let cause = "worker lost while running it";
         self.end(JobEnd::Failed(match self.plan {
             Plan::Single => cause.into(),
-            Plan::Sharded(_) => format!(
-                "Shard {shard} failed after {losses}/{MAX_SHARD_ATTEMPTS} attempts: {cause}"
-            ),
+            Plan::Sharded(_) => given_up(shard, cause),
         }));
     }
 
@@ -339,20 +351,44 @@ impl Job {
             self.complete(worker, shard, &result);
             return self.end(JobEnd::Single(result));
         };
-        match reducer.fold(&mut self.reducer_state, &result) {
-            Ok(()) => {
-                self.complete(worker, shard, &result);
-                self.batch.results.push((ShardIndex(shard), result));
-                if self.completed_count == self.plan.total_shards() {
-                    self.end(JobEnd::Reduced);
-                }
+        match self.policy.on_shard_error {
+            OnShardError::Fail if !result.has_returned() => {
+                return self.fail_for(shard, &result, worker);
             }
+            OnShardError::Skip if !result.has_returned() => {
+                return self.skip(worker, shard, result);
+            }
+            OnShardError::Fold | OnShardError::Fail | OnShardError::Skip => {}
+        }
+        match reducer.fold(&mut self.reducer_state, &result) {
+            Ok(()) => self.complete_shard(worker, shard, result),
             Err(error) => {
                 self.contribution(worker).failed += 1;
                 let cause = why_it_failed(shard, &result);
                 self.end(JobEnd::Failed(format!("reducer_error:{error}{cause}")));
             }
         }
+    }
+
+    fn complete_shard(&mut self, worker: &WorkerId, shard: u64, result: ShardResult) {
+        self.complete(worker, shard, &result);
+        self.batch.results.push((ShardIndex(shard), result));
+        if self.completed_count == self.plan.total_shards() {
+            self.end(JobEnd::Reduced);
+        }
+    }
+
+    /// Leaves a shard out that failed for good.
+    fn skip(&mut self, worker: &WorkerId, shard: u64, result: ShardResult) {
+        self.batch.skipped.push(shard);
+        self.complete_shard(worker, shard, result);
+    }
+
+    /// Ends the job for a shard that failed for good.
+    fn fail_for(&mut self, shard: u64, result: &ShardResult, worker: &WorkerId) {
+        self.contribution(worker).failed += 1;
+        let cause = result.error_message().unwrap_or("no message");
+        self.end(JobEnd::Failed(given_up(shard, cause)));
     }
 
     /// What a worker does in this batch. Results come worker by worker.
@@ -415,17 +451,23 @@ impl Job {
         }
         let results: ShardResults = batch.results.into();
         let keeps_rows = self.reducer.as_ref().is_some_and(Reducer::keeps_rows);
+        let skipped = to_ranges(batch.skipped);
+        let rows = match keeps_rows {
+            false => ShardResults::default(),
+            true if skipped.is_empty() => Arc::clone(&results),
+            true => {
+                let kept = results.iter().filter(|(it, _)| !skipped.contains(it.0));
+                kept.cloned().collect()
+            }
+        };
         let delta = Delta {
             job: self.id,
             seq: self.ledger.next_seq(),
             reducer_state: (!completed.is_empty() && self.reducer.is_some())
                 .then(|| self.reducer_state.clone()),
             completed,
-            rows: if keeps_rows {
-                Arc::clone(&results)
-            } else {
-                Arc::default()
-            },
+            rows,
+            skipped,
             failed_shards: self.failed_shards,
             high_water: self.reserved,
             is_paused: self.is_paused,
@@ -475,6 +517,13 @@ impl Job {
     }
 }
 
+/// The contract's words for a shard that was tried often enough.
+fn given_up(shard: u64, cause: &str) -> String {
+    format!(
+        "Shard {shard} failed after {MAX_SHARD_ATTEMPTS}/{MAX_SHARD_ATTEMPTS} attempts: {cause}"
+    )
+}
+
 /// What a reducer that could not fold a failed run would otherwise keep from its owner.
 fn why_it_failed(shard: u64, result: &ShardResult) -> String {
     if result.has_returned() {
@@ -520,7 +569,7 @@ fn estimate_bytes(
     };
     let rows: u64 = results.iter().map(|(_, result)| result.row_bytes()).sum();
     let texts = usize::try_from(end + rows).unwrap_or(usize::MAX);
-    let ranges = delta.completed.ranges_len() + verdicts.len();
+    let ranges = delta.completed.ranges_len() + delta.skipped.ranges_len() + verdicts.len();
     DELTA_BYTES + 2 * state + texts + ranges * RANGE_BYTES
 }
 

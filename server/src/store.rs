@@ -115,6 +115,8 @@ pub(crate) struct Progress {
     pub completed: u64,
     /// Those of them that failed.
     pub failed_shards: u64,
+    /// Those of them that failed and were left out; read only for a single job.
+    pub skipped: RangeSetBlaze<u64>,
     /// What was folded; `None` for nothing yet.
     pub reducer_state: Option<ReducerState>,
     /// Shards below it may have been handed out.

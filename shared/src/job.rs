@@ -6,6 +6,7 @@
 
 mod adjust;
 mod number;
+mod policy;
 mod reducer;
 mod request;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use adjust::{Capacity, FanOut, advice, downgrade};
+pub use policy::{OnShardError, Policy, Priority};
 pub use request::{JobLimits, parse_add, parse_run_js};
 
 use crate::limits::{MAX_ADD_OPERAND, MAX_REDUCER_KEYS};
@@ -60,6 +62,8 @@ pub struct RunJs {
     pub random: RandomMode,
     /// With too few slots a sharded job may become a single one.
     pub allow_downgrade: bool,
+    /// How its shards are treated.
+    pub policy: Policy,
 }
 
 impl JobSpec {
@@ -68,6 +72,14 @@ impl JobSpec {
         match self {
             Self::Add(_) => Plan::Single,
             Self::RunJs(run) => run.plan,
+        }
+    }
+
+    /// How its shards are treated.
+    pub fn policy(&self) -> Policy {
+        match self {
+            Self::Add(_) => Policy::default(),
+            Self::RunJs(run) => run.policy,
         }
     }
 
@@ -106,6 +118,7 @@ impl fmt::Debug for RunJs {
             .field("seed", &self.seed)
             .field("random", &self.random)
             .field("allow_downgrade", &self.allow_downgrade)
+            .field("policy", &self.policy)
             .finish()
     }
 }
@@ -173,6 +186,15 @@ pub enum JobRequestError {
     /// Neither of the two modes.
     #[error("random must be 'seeded' or 'system'.")]
     Random,
+    /// No weight.
+    #[error("priority must be an integer from 1 to {}.", Priority::MAX)]
+    Priority,
+    /// None of the three.
+    #[error("onShardError must be 'fold', 'fail' or 'skip'.")]
+    OnShardError,
+    /// No boolean.
+    #[error("speculation must be true or false.")]
+    Speculation,
     /// No boolean.
     #[error("allowDowngrade must be true or false.")]
     AllowDowngrade,

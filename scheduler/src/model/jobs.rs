@@ -2,6 +2,7 @@
 
 use range_set_blaze::RangeSetBlaze;
 use shared::ids::JobId;
+use shared::job::{OnShardError, Policy, Priority};
 use shared::plan::{Plan, Sharding};
 use shared::reduce::{Reducer, ReducerState};
 use shared::wire::{ResultStatus, ShardResult};
@@ -37,6 +38,7 @@ pub(super) struct Spec {
     /// Shards in a thousand that kill the device that begins them, and how often they do.
     deadly_permille: u64,
     pub(super) kills: u32,
+    pub(super) policy: Policy,
     salt: u64,
 }
 
@@ -86,6 +88,16 @@ impl Spec {
             flaky_permille: rng.pick(&[0, 0, 100, 1_000]),
             deadly_permille: rng.pick(&[0, 0, 0, 5, 50]),
             kills: rng.pick(&[1, 2, 4]),
+            policy: Policy {
+                priority: Priority::new(rng.pick(&[1, 1, 3, 100])).unwrap(),
+                on_shard_error: rng.pick(&[
+                    OnShardError::Fold,
+                    OnShardError::Fold,
+                    OnShardError::Skip,
+                    OnShardError::Fail,
+                ]),
+                speculation: rng.percent(80),
+            },
             salt: rng.next(),
         }
     }
@@ -168,6 +180,15 @@ impl Spec {
         if lost_shard(end).is_some() {
             return self.nature != Nature::Add;
         }
+        if let JobEnd::Failed(text) = end
+            && let Some(text) = text.strip_prefix("Shard ")
+            && let Some((shard, "no message")) = text.split_once(" failed after 3/3 attempts: ")
+        {
+            let is_strict = self.policy.on_shard_error == OnShardError::Fail;
+            return is_strict && self.is_broken(shard.parse().unwrap());
+        }
+        let folds = self.policy.on_shard_error == OnShardError::Fold;
+        let is_broken = (0..self.shards).any(|shard| self.is_broken(shard));
         match (self.nature, end) {
             (Nature::Add | Nature::Single, JobEnd::Single(result)) => {
                 let may_fail = self.is_broken(0) || self.is_flaky(0);
@@ -179,12 +200,12 @@ impl Spec {
                 let text = text
                     .strip_prefix("reducer_error:sum reducer field 'hits' must be numeric. Shard ");
                 let shard = text.and_then(|text| text.split(' ').next()?.parse().ok());
-                shard.is_some_and(|shard| self.is_broken(shard))
+                folds && shard.is_some_and(|shard| self.is_broken(shard))
             }
-            (Nature::Strict, JobEnd::Reduced) => {
-                !(0..self.shards).any(|shard| self.is_broken(shard))
+            (Nature::Strict, JobEnd::Reduced) if folds => !is_broken,
+            (Nature::Strict | Nature::Sharded | Nature::Collect, JobEnd::Reduced) => {
+                self.policy.on_shard_error != OnShardError::Fail || !is_broken
             }
-            (Nature::Sharded | Nature::Collect, JobEnd::Reduced) => true,
             (
                 Nature::Add | Nature::Single | Nature::Sharded | Nature::Strict | Nature::Collect,
                 JobEnd::Single(_) | JobEnd::Reduced | JobEnd::Failed(_) | JobEnd::Cancelled,
@@ -199,6 +220,7 @@ impl Spec {
             kind: self.kind(),
             plan: self.plan(),
             reducer: self.reducer(),
+            policy: self.policy,
             seq: 0,
             completed: RangeSetBlaze::new(),
             failed_shards: 0,

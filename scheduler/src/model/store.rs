@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use range_set_blaze::RangeSetBlaze;
 use shared::ids::JobId;
+use shared::job::OnShardError;
 use shared::reduce::ReducerState;
 
 use super::jobs::{Nature, Spec};
@@ -26,6 +27,7 @@ pub(super) struct Row {
     pub(super) reducer_state: ReducerState,
     naive_hits: u64,
     naive_failed: u64,
+    naive_skipped: u64,
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +55,7 @@ impl Store {
                 reducer_state: ReducerState::default(),
                 naive_hits: 0,
                 naive_failed: 0,
+                naive_skipped: 0,
                 spec,
             },
         );
@@ -148,7 +151,13 @@ impl Row {
         self.check_rows(&delta);
         self.seq = delta.seq;
         for shard in delta.completed.iter() {
-            if self.spec.is_broken(shard) {
+            let is_skipped = delta.skipped.contains(shard);
+            let may_skip = self.spec.reducer().is_some()
+                && self.spec.policy.on_shard_error == OnShardError::Skip;
+            assert_eq!(is_skipped, may_skip && self.spec.is_broken(shard));
+            if is_skipped {
+                self.naive_skipped += 1;
+            } else if self.spec.is_broken(shard) {
                 self.naive_failed += 1;
             } else {
                 self.naive_hits += self.spec.hits(shard);
@@ -172,7 +181,7 @@ impl Row {
         if self.spec.nature == Nature::Collect {
             assert_eq!(
                 shards.len() as u128,
-                delta.completed.len(),
+                delta.completed.len() - delta.skipped.len(),
                 "I1: one row a shard"
             );
             assert!(shards.iter().all(|shard| delta.completed.contains(*shard)));
@@ -204,7 +213,7 @@ impl Row {
             assert_eq!(field("exitCode"), self.naive_failed as f64);
         }
         if is_sum || self.spec.nature == Nature::Collect {
-            assert_eq!(self.failed_shards, self.naive_failed);
+            assert_eq!(self.failed_shards, self.naive_failed + self.naive_skipped);
         }
         if let Some(end) = &self.end {
             let is_cancelled = self.is_cancelled && *end == JobEnd::Cancelled;
@@ -221,6 +230,7 @@ impl Row {
             kind: self.spec.kind(),
             plan: self.spec.plan(),
             reducer: self.spec.reducer(),
+            policy: self.spec.policy,
             seq: self.seq,
             completed: self.completed.clone(),
             failed_shards: self.failed_shards,

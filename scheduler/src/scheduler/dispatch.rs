@@ -2,7 +2,9 @@
 //!
 //! Sessions without work for a slot are served first, oldest first; then those that could hold more.
 //! Both wait in queues of their own, so that ten thousand idle workers cost nothing while there is
-//! no work, and jobs without work cost nothing at all. Jobs take turns.
+//! no work, and jobs without work cost nothing at all. Jobs take turns in proportion to their
+//! priorities: each turn moves a job forward in virtual time by the inverse of its weight, and the
+//! one that is furthest behind is next (stride scheduling, Waldspurger and Weihl, 1995).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -29,6 +31,9 @@ const MAX_IDLE_MISSES: usize = 64;
 /// The same for workers that have enough to do.
 const MAX_WANTING_MISSES: usize = 8;
 
+/// Virtual time that a turn takes a job of weight 1.
+const STRIDE: u64 = 1 << 20;
+
 /// Leaves that one worker gets at once.
 const MAX_LEAVES: usize = 3;
 
@@ -39,6 +44,8 @@ const ADD_CAPACITY: u32 = 2 * MAX_JOBS_PER_LEAF as u32;
 #[derive(Debug, Default)]
 pub(crate) struct Queues {
     stamps: u64,
+    /// The turn that was taken last.
+    turn: u64,
     /// Jobs that have something to hand out.
     jobs: BTreeSet<(u64, JobId)>,
     /// Sessions with a slot without an attempt.
@@ -92,8 +99,13 @@ impl Queues {
         }
         let turn = match (job.has_work(), job.turn) {
             (false, _) => None,
+            (true, None) => Some(job.next_turn.max(self.turn)),
             (true, Some(turn)) if !was_served => Some(turn),
-            (true, Some(_) | None) => Some(self.stamp()),
+            (true, Some(turn)) => {
+                self.turn = self.turn.max(turn);
+                job.next_turn = turn + STRIDE / job.weight();
+                Some(job.next_turn)
+            }
         };
         move_place(&mut self.jobs, job.id, job.turn, turn);
         job.turn = turn;

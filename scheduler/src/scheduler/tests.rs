@@ -2,6 +2,7 @@
 
 use range_set_blaze::RangeSetBlaze;
 use shared::ids::{JobId, Nonce, SessionId, ShardIndex, WorkerId};
+use shared::job::Policy;
 use shared::plan::{Plan, Sharding};
 use shared::reduce::Reducer;
 use shared::time::Millis;
@@ -23,6 +24,7 @@ mod failures;
 mod happy_path;
 mod hostile;
 mod late_results;
+mod policy;
 mod restart;
 mod sharing;
 mod speculation;
@@ -380,6 +382,7 @@ fn sharded(name: u8, shards: u64) -> JobOutline {
         failed_shards: 0,
         reducer_state: reducer.initial(),
         reducer: Some(reducer),
+        policy: Policy::default(),
         is_paused: false,
         high_water: SchedulerConfig::default().first_high_water(shards),
         reclaim: false,

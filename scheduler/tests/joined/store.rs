@@ -55,6 +55,7 @@ impl Store {
             job,
             kind: JobKind::RunJs,
             plan: row.plan,
+            policy: Default::default(),
             reducer: matches!(row.plan, Plan::Sharded(_)).then(reducer),
             seq: row.seq,
             completed: row.completed.clone(),

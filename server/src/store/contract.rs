@@ -110,6 +110,7 @@ pub(super) fn delta(job: JobId, seq: u64, completed: std::ops::RangeInclusive<u6
         job,
         seq,
         completed: std::iter::once(completed).collect(),
+        skipped: RangeSetBlaze::new(),
         rows: [].into(),
         failed_shards: 0,
         reducer_state: None,

@@ -5,7 +5,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::{ReducedResult, ReducerView, RunEnvelope};
 use crate::ids::JobId;
-use crate::job::{JobSpec, RunJs};
+use crate::job::{JobSpec, OnShardError, Policy, RunJs};
 use crate::plan::{Plan, RandomMode, Sharding};
 
 /// How far a job is.
@@ -254,6 +254,15 @@ pub struct RunJsTask {
     pub seed: u64,
     /// `seeded` or `system` (addition).
     pub random: RandomView,
+    /// Weight among the jobs, where it is not 1 (addition).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u8>,
+    /// What becomes of shards that fail, where they are not folded (addition).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_shard_error: Option<OnShardError>,
+    /// False where stragglers get no second worker (addition).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speculation: Option<bool>,
 }
 
 /// What `Math.random` is.
@@ -329,6 +338,12 @@ impl TaskView {
 impl RunJsTask {
     fn new(run: &RunJs, control_state: ControlState, completed: u64, failed: u64) -> Self {
         let sharding = run.sharding();
+        let Policy {
+            priority,
+            on_shard_error,
+            speculation,
+        } = run.policy;
+        let usual = Policy::default();
         Self {
             execution_model: run.plan.into(),
             control_state,
@@ -344,6 +359,9 @@ impl RunJsTask {
             }),
             seed: run.seed,
             random: run.random.into(),
+            priority: (priority != usual.priority).then(|| priority.weight()),
+            on_shard_error: (on_shard_error != usual.on_shard_error).then_some(on_shard_error),
+            speculation: (speculation != usual.speculation).then_some(speculation),
         }
     }
 }

@@ -110,7 +110,16 @@ pub struct ReducedResult {
     /// Only for a sum of `hits` and `samples`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub derived: Option<DerivedRatios>,
+    /// Shards that were left out because they failed, the first 1,000 of them (addition).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped_shards: Vec<u64>,
+    /// How many they are (addition).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped_count: Option<u64>,
 }
+
+/// Shards that were left out are listed up to this number.
+const MAX_LISTED_SHARDS: usize = 1_000;
 
 /// Ratios of a sum of `hits` and `samples`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -152,6 +161,18 @@ impl ReducedResult {
             completed_shards,
             total_shards,
             derived: derived.map(DerivedRatios::from),
+            skipped_shards: Vec::new(),
+            skipped_count: None,
+        }
+    }
+
+    /// The same of a job that left `count` of its completed shards out.
+    pub fn leaving_out(self, shards: impl IntoIterator<Item = u64>, count: u64) -> Self {
+        Self {
+            completed_shards: self.completed_shards - count,
+            skipped_shards: shards.into_iter().take(MAX_LISTED_SHARDS).collect(),
+            skipped_count: (count > 0).then_some(count),
+            ..self
         }
     }
 }

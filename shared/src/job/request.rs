@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{JobRequestError, JobSpec, Operands, RunJs, number, reducer};
+use super::{JobRequestError, JobSpec, Operands, RunJs, number, policy, reducer};
 use crate::limits::MAX_ADD_OPERAND;
 use crate::plan::{Plan, RandomMode, Sharding};
 
@@ -75,6 +75,7 @@ pub fn parse_run_js(
         seed: parse_seed(fields)?.unwrap_or(seed),
         random: parse_random(fields)?,
         allow_downgrade: parse_allow_downgrade(fields)?,
+        policy: policy::parse(fields)?,
     })))
 }
 
@@ -171,7 +172,7 @@ fn parse_allow_downgrade(fields: &Fields) -> Result<bool, JobRequestError> {
 }
 
 /// What the text stands for, in any letter case; `None` where nothing is given.
-fn meaning<T: Copy>(
+pub(super) fn meaning<T: Copy>(
     value: Option<&Value>,
     meanings: &[(&str, T)],
     otherwise: JobRequestError,
@@ -189,12 +190,9 @@ fn meaning<T: Copy>(
 type IsDefault = fn(&Value) -> bool;
 
 /// Additions that are described but not built, each with the value that asks for nothing special.
-const UNSUPPORTED: [(&str, IsDefault); 5] = [
+const UNSUPPORTED: [(&str, IsDefault); 2] = [
     ("redundancy", |value| is_text(value, "none")),
     ("tolerance", |value| value.as_f64() == Some(0.0)),
-    ("onShardError", |value| is_text(value, "fold")),
-    ("speculation", |value| value.as_bool() == Some(true)),
-    ("priority", |value| value.as_f64() == Some(1.0)),
 ];
 
 fn is_text(value: &Value, text: &str) -> bool {

@@ -101,6 +101,7 @@ fn code_alone_is_a_single_run_with_the_defaults() {
             seed: SEED,
             random: RandomMode::Seeded,
             allow_downgrade: true,
+            policy: Policy::default(),
         }
     );
 }
@@ -392,13 +393,37 @@ fn random_and_downgrade_can_be_chosen() {
 }
 
 #[test]
+fn how_shards_are_treated_can_be_chosen() {
+    let chosen = run(script(json!({
+        "priority": 7, "onShardError": "Skip", "speculation": false,
+    })));
+    let expected = Policy {
+        priority: Priority::new(7).unwrap(),
+        on_shard_error: OnShardError::Skip,
+        speculation: false,
+    };
+    assert_eq!(chosen.policy, expected);
+    for priority in [json!(0), json!(101), json!(1.5), json!(-1), json!("7")] {
+        assert_eq!(
+            refused(script(json!({"priority": priority}))),
+            "priority must be an integer from 1 to 100."
+        );
+    }
+    assert_eq!(
+        refused(script(json!({"onShardError": "ignore"}))),
+        "onShardError must be 'fold', 'fail' or 'skip'."
+    );
+    assert_eq!(
+        refused(script(json!({"speculation": 1}))),
+        "speculation must be true or false."
+    );
+}
+
+#[test]
 fn additions_that_are_not_built_are_refused_unless_they_ask_for_nothing() {
     for (name, default, asked) in [
         ("redundancy", json!("none"), json!({"quorum": 2})),
         ("tolerance", json!(0), json!(1e-9)),
-        ("onShardError", json!("fold"), json!("skip")),
-        ("speculation", json!(true), json!(false)),
-        ("priority", json!(1), json!(5)),
     ] {
         run(script(json!({name: default})));
         assert_eq!(

@@ -4,9 +4,13 @@ use super::*;
 
 /// Twenty shards of a tenth of a second, all done but the last one, which `alice` has; `bob` is idle.
 fn straggling() -> (Bench, SessionId, Vec<Given>, SessionId) {
+    straggling_with(Policy::default())
+}
+
+fn straggling_with(policy: Policy) -> (Bench, SessionId, Vec<Given>, SessionId) {
     let mut bench = Bench::new();
     bench.run_us = 100_000;
-    bench.submit(1, 20);
+    bench.submit_with(1, 20, |outline| outline.policy = policy);
     let alice = bench.join(1, 1);
     let mut held = bench.given(alice);
     while held.iter().all(|it| it.shard < 19) {
@@ -121,4 +125,16 @@ fn one_slot_in_ten_runs_extra_attempts_at_most() {
         .iter()
         .filter(|it| !bench.given_ever(**it).is_empty());
     assert_eq!(extra.count(), 2, "of 20 slots");
+}
+
+#[test]
+fn a_job_may_do_without() {
+    let (mut bench, _, _, bob) = straggling_with(Policy {
+        speculation: false,
+        ..Policy::default()
+    });
+    for _ in 0..10 {
+        bench.wait(1_000);
+        assert_eq!(bench.given(bob), []);
+    }
 }

@@ -78,7 +78,11 @@ pub(super) fn of_stored(stored: &StoredJob, detail: Detail) -> JobState {
         Some(Outcome::Reduced) => {
             state.result = stored.spec.reducer().filter(|_| is_whole).map(|reducer| {
                 let folded = stored.progress.reducer_state.clone().unwrap_or_default();
-                reduced(reducer, stored.spec.plan(), &folded, completed).into()
+                let Progress { skipped, .. } = &stored.progress;
+                let count = u64::try_from(skipped.len()).unwrap_or(u64::MAX);
+                reduced(reducer, stored.spec.plan(), &folded, completed)
+                    .leaving_out(skipped.iter(), count)
+                    .into()
             });
         }
         Some(Outcome::Failed(text)) => state.error = Some(text.clone()),

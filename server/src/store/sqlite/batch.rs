@@ -13,7 +13,7 @@ use shared::reduce::ReducerState;
 use shared::time::UnixMillis;
 use shared::wire::ShardResult;
 
-use super::codec::encode;
+use super::codec::{encode, encode_spec};
 use super::writer::Write;
 use super::{invites, read};
 use crate::clock::Clock;
@@ -91,6 +91,7 @@ impl Growth {
 #[derive(Debug)]
 struct Folded<'d> {
     completed: RangeSetBlaze<u64>,
+    skipped: RangeSetBlaze<u64>,
     rows: Vec<&'d [(ShardIndex, ShardResult)]>,
     reducer_state: Option<&'d ReducerState>,
     last: &'d Delta,
@@ -265,6 +266,9 @@ impl Ledger {
             insert_rows(transaction, job, &folded.rows)?;
         }
         self.has_litter |= !is_readable;
+        if !folded.skipped.is_empty() {
+            insert_skipped(transaction, job, folded.last.seq, &folded.skipped)?;
+        }
         update_state(transaction, folded, now, is_readable)?;
         if folded.last.end.is_some() {
             self.open.remove(&job);
@@ -307,6 +311,7 @@ impl<'d> Folded<'d> {
     fn new(delta: &'d Delta) -> Self {
         Self {
             completed: delta.completed.clone(),
+            skipped: delta.skipped.clone(),
             rows: vec![&delta.rows],
             reducer_state: delta.reducer_state.as_ref(),
             last: delta,
@@ -315,6 +320,7 @@ impl<'d> Folded<'d> {
 
     fn add(&mut self, delta: &'d Delta) {
         self.completed |= &delta.completed;
+        self.skipped |= &delta.skipped;
         self.rows.push(&delta.rows);
         self.reducer_state = delta.reducer_state.as_ref().or(self.reducer_state);
         self.last = delta;
@@ -325,7 +331,7 @@ fn insert_job(transaction: &Transaction<'_>, job: &NewJob) -> rusqlite::Result<A
     let created = job.created_at.0;
     transaction
         .prepare_cached("INSERT INTO jobs (id, created_ms, spec) VALUES (?1, ?2, ?3)")?
-        .execute(params![job.job.as_bytes(), created, encode(&job.spec)])?;
+        .execute(params![job.job.as_bytes(), created, encode_spec(&job.spec)])?;
     let sql = "INSERT INTO job_states (job, updated_ms, seq, high_water, completed, failed_shards) \
                VALUES (?1, ?2, 0, ?3, 0, 0)";
     transaction.prepare_cached(sql)?.execute(params![
@@ -394,6 +400,18 @@ fn insert_rows(
     for (shard, result) in rows.iter().copied().flatten() {
         statement.execute(params![job.as_bytes(), shard.0, encode(result)])?;
     }
+    Ok(())
+}
+
+fn insert_skipped(
+    transaction: &Transaction<'_>,
+    job: JobId,
+    seq: u64,
+    skipped: &RangeSetBlaze<u64>,
+) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("INSERT INTO job_skipped (job, seq, ranges) VALUES (?1, ?2, ?3)")?
+        .execute(params![job.as_bytes(), seq, ranges::encode(skipped)])?;
     Ok(())
 }
 

@@ -3,16 +3,17 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use range_set_blaze::RangeSetBlaze;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use scheduler::Ending;
 use shared::api::TaskBrief;
 use shared::ids::{Digest32, JobId, ShardIndex, WorkerId};
-use shared::job::JobSpec;
+use shared::job::{JobSpec, OnShardError};
 use shared::time::UnixMillis;
 use shared::wire::ShardResult;
 use tokio::sync::Semaphore;
 
-use super::codec::{damaged, decode};
+use super::codec::{damaged, decode, decode_spec};
 use super::{classify, connect};
 use crate::store::ranges::Union;
 use crate::store::{
@@ -96,10 +97,18 @@ pub(super) fn job(connection: &Connection, job: JobId) -> rusqlite::Result<Optio
         "SELECT {JOB_COLUMNS} FROM jobs JOIN job_states ON job = id \
          WHERE id = ?1 AND outcome IS NOT ?2"
     );
-    connection
+    let found = connection
         .prepare_cached(&sql)?
         .query_row(params![job.as_bytes(), super::batch::REMOVED], stored_job)
-        .optional()
+        .optional()?;
+    found
+        .map(|mut stored| {
+            if stored.spec.policy().on_shard_error == OnShardError::Skip {
+                stored.progress.skipped = skipped(connection, job)?;
+            }
+            Ok(stored)
+        })
+        .transpose()
 }
 
 fn unfinished_sql() -> String {
@@ -152,7 +161,7 @@ pub(super) fn ended_jobs(connection: &Connection, newest: usize) -> rusqlite::Re
 }
 
 fn ended_job(row: &Row<'_>) -> rusqlite::Result<EndedJob> {
-    let spec: JobSpec = decode(row.get_ref("spec")?.as_blob()?)?;
+    let spec: JobSpec = decode_spec(row.get_ref("spec")?.as_blob()?)?;
     Ok(EndedJob {
         job: JobId::from_bytes(row.get("id")?),
         created_at: UnixMillis(row.get("created_ms")?),
@@ -176,8 +185,18 @@ fn ending(outcome: i64) -> rusqlite::Result<Ending> {
 
 /// The union of all rows of completed shards.
 pub(super) fn completed(connection: &Connection, job: JobId) -> rusqlite::Result<Union> {
-    let mut statement =
-        connection.prepare_cached("SELECT ranges FROM job_completed WHERE job = ?1")?;
+    let sql = "SELECT ranges FROM job_completed WHERE job = ?1";
+    union(connection, sql, job)
+}
+
+/// The union of all rows of shards that were left out.
+fn skipped(connection: &Connection, job: JobId) -> rusqlite::Result<RangeSetBlaze<u64>> {
+    let sql = "SELECT ranges FROM job_skipped WHERE job = ?1";
+    union(connection, sql, job).map(Union::into_set)
+}
+
+fn union(connection: &Connection, sql: &str, job: JobId) -> rusqlite::Result<Union> {
+    let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query((job.as_bytes(),))?;
     let mut all = Union::default();
     while let Some(row) = rows.next()? {
@@ -240,11 +259,12 @@ fn stored_job(row: &Row<'_>) -> rusqlite::Result<StoredJob> {
         job: JobId::from_bytes(row.get("id")?),
         created_at: UnixMillis(row.get("created_ms")?),
         updated_at: UnixMillis(row.get("updated_ms")?),
-        spec: decode(row.get_ref("spec")?.as_blob()?)?,
+        spec: decode_spec(row.get_ref("spec")?.as_blob()?)?,
         progress: Progress {
             seq: row.get("seq")?,
             completed: row.get("completed")?,
             failed_shards: row.get("failed_shards")?,
+            skipped: RangeSetBlaze::new(),
             reducer_state: row
                 .get_ref("reducer_state")?
                 .as_blob_or_null()?

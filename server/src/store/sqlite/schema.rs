@@ -95,6 +95,16 @@ const MIGRATIONS: &[&str] = &[
     UPDATE workers SET last_seen_ms = first_seen_ms;
     CREATE INDEX worker_visits ON workers (last_seen_ms);
     ",
+    "
+    -- Shards that failed and were left out of the result: the union of all rows. From here on the
+    -- version of a script's spec may be 2.
+    CREATE TABLE job_skipped (
+        job    BLOB NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+        seq    INTEGER NOT NULL,
+        ranges BLOB NOT NULL,
+        PRIMARY KEY (job, seq)
+    ) STRICT, WITHOUT ROWID;
+    ",
 ];
 
 /// Brings a database to the newest version.
