@@ -29,6 +29,8 @@ use crate::supply::{Holder, Supply};
 const DELTA_BYTES: usize = 512;
 /// Memory that a range of shards takes, in bytes.
 const RANGE_BYTES: usize = 48;
+/// Workers that are remembered for not wanting a job; others are asked again.
+const MAX_REFUSERS: usize = 4096;
 /// A shard that runs longer than so many times what nearly all others took is a straggler.
 const STRAGGLER_FACTOR: u64 = 2;
 
@@ -93,6 +95,8 @@ pub(crate) struct Job {
     pub(crate) turn: Option<u64>,
     /// Its earliest next place: what it had is not given to it again.
     pub(crate) next_turn: u64,
+    /// Workers that do not want it: their volunteers said so, or it killed too many executors.
+    refusers: BTreeSet<WorkerId>,
     plan: Plan,
     reducer: Option<Reducer>,
     policy: Policy,
@@ -137,6 +141,7 @@ impl Job {
             members: BTreeSet::new(),
             turn: None,
             next_turn: 0,
+            refusers: BTreeSet::new(),
             plan: outline.plan,
             reducer: outline.reducer,
             policy: outline.policy,
@@ -195,6 +200,17 @@ impl Job {
     /// Has shards that may only be handed out alone.
     pub(crate) fn has_suspects(&self) -> bool {
         self.is_open() && self.supply.has_suspects()
+    }
+
+    /// The worker is not given the job again, not in another session either.
+    pub(crate) fn refused_by(&mut self, worker: &WorkerId) {
+        if self.refusers.len() < MAX_REFUSERS {
+            self.refusers.insert(worker.clone());
+        }
+    }
+
+    pub(crate) fn is_refused_by(&self, worker: &WorkerId) -> bool {
+        !self.refusers.is_empty() && self.refusers.contains(worker)
     }
 
     /// Jobs get turns in proportion to it.

@@ -36,8 +36,6 @@ pub(crate) struct Share {
     pub(crate) speed: Speed,
     /// Attempts that it should hold at most, were this its only job; at least 1 once it holds any.
     pub(crate) capacity: u32,
-    /// The volunteer does not want this job.
-    pub(crate) is_refused: bool,
 }
 
 /// A leaf of which nothing is left.

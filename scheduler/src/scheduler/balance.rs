@@ -103,10 +103,8 @@ impl Scheduler {
 
     /// Whether an idle worker may run a shard that another one has.
     pub(super) fn may_take(&self, taker: &Session, job: JobId, shard: u64) -> bool {
-        let share = taker.shares.get(&job);
-        let is_refused = share.is_some_and(|share| share.is_refused);
-        let job = self.jobs.get(&job);
-        let suits = job.is_some_and(|job| !job.supply.avoids(shard, &taker.worker, self.now));
-        suits && !is_refused
+        self.jobs.get(&job).is_some_and(|job| {
+            !job.is_refused_by(&taker.worker) && !job.supply.avoids(shard, &taker.worker, self.now)
+        })
     }
 }

@@ -388,7 +388,7 @@ pub(super) fn capacity(session: &Session, job: &Job) -> u32 {
 /// How many more attempts of the job the worker should get into the leaf that is being filled.
 fn wanted(session: &Session, job: &Job, capacity: u32, filling: &Filling, all_slots: u64) -> u32 {
     let share = session.shares.get(&job.id);
-    if share.is_some_and(|share| share.is_refused) {
+    if job.is_refused_by(&session.worker) {
         return 0;
     }
     let added = filling.leaf.len();

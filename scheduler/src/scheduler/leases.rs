@@ -114,11 +114,12 @@ impl Scheduler {
             return;
         }
         if reason == RefusalReason::JobRefused
-            && let Some(session) = self.sessions.get_mut(&id)
+            && let Some(session) = self.sessions.get(&id)
             && let Some(leaf) = session.leaves.get(&attempt.nonce)
             && let Some((job, _)) = leaf.segment(attempt.index)
+            && let Some(job) = self.jobs.get_mut(&job)
         {
-            session.shares.entry(job).or_default().is_refused = true;
+            job.refused_by(&session.worker);
         }
         self.take_back(holder);
     }

@@ -86,8 +86,7 @@ impl Scheduler {
         else {
             return;
         };
-        let share = session.shares.get(&job_id);
-        if session.room() == 0 || share.is_some_and(|share| share.is_refused) {
+        if session.room() == 0 || job.is_refused_by(&session.worker) {
             return;
         }
         let holder = Holder {

@@ -173,6 +173,10 @@ impl Pool {
     /// Takes in work, for which [`Pool::room_for`] must have found room.
     pub(crate) fn give(&mut self, now: Millis, work: Work) {
         let id = match self.place_for(work.job) {
+            Some(Place::Existing(id)) if work.is_lone_retry() && self.is_used_and_idle(id) => {
+                self.remove(id);
+                self.spawn(now)
+            }
             Some(Place::Existing(id)) => id,
             Some(Place::New) | None => self.spawn(now),
         };
@@ -344,6 +348,11 @@ impl Pool {
             .filter(|(_, it)| it.is_busy() && it.job() == Some(job) && it.outstanding() <= ahead)
             .min_by_key(|(_, it)| it.outstanding())
             .map(|(id, _)| id)
+    }
+
+    fn is_used_and_idle(&self, id: ExecutorId) -> bool {
+        let executor = self.executors.get(id);
+        executor.is_some_and(|it| it.rows_sent() > 0 && !it.is_busy())
     }
 
     fn busy_jobs(&self) -> Vec<JobId> {

@@ -70,6 +70,12 @@ impl Shard {
 }
 
 impl Work {
+    /// One shard by itself that was tried before: it may be what killed the worker that had it, or
+    /// what ran there before it may be. So nothing runs before it in its executor.
+    pub(crate) fn is_lone_retry(&self) -> bool {
+        matches!(self.shards.as_slice(), [shard] if shard.number > 1)
+    }
+
     /// The work of a run; `None` where it needs no executor. A result's envelope gets
     /// `max(4096, 0.9 * max_result_bytes)` bytes.
     pub(crate) fn of(run: &Run, max_result_bytes: u32) -> Option<Self> {

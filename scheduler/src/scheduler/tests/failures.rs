@@ -143,6 +143,9 @@ fn a_worker_is_not_given_a_job_that_it_refused() {
     let other = bench.submit(2, 1);
     assert_eq!(bench.given(alice).len(), 1);
     assert!(bench.scheduler.job(other).unwrap().progress.started);
+    bench.step(Event::WorkerLeft { session: alice });
+    let reloaded = bench.join(1, 8);
+    assert_eq!(shards(&bench.given(reloaded)), [0], "of the other job");
     let bob = bench.join(2, 8);
     assert_eq!(shards(&bench.given(bob)), [0, 1, 2, 3, 4]);
 }

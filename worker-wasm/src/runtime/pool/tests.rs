@@ -192,6 +192,27 @@ fn an_executor_never_changes_its_job() {
 }
 
 #[test]
+fn a_shard_that_is_tried_again_by_itself_gets_a_fresh_executor() {
+    let mut tab = Tab::new(1);
+    tab.warm_up(ONE);
+    let again = tab.work(ONE, 1, 0, 2);
+    tab.pool.give(Millis(tab.now), again);
+    tab.collect();
+    assert_ne!(tab.posts[0].0, tab.posts[1].0);
+    assert_eq!(tab.killed, [tab.posts[0].0]);
+
+    let rows = tab.posts[1].1.clone();
+    tab.answer(1, &rows);
+    let many = tab.work(ONE, 2, 0, 2);
+    tab.pool.give(Millis(tab.now), many);
+    tab.collect();
+    assert_eq!(
+        tab.posts[1].0, tab.posts[2].0,
+        "several are above suspicion"
+    );
+}
+
+#[test]
 fn a_warm_executor_is_used_again_and_dropped_when_idle_for_long() {
     let mut tab = Tab::new(1);
     tab.warm_up(ONE);
