@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::host::Host;
+
 /// Longest wait for one answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Largest answer that is taken, in bytes: a collected result may be large.
@@ -28,25 +30,25 @@ pub(crate) enum CallError {
 /// A server and the key to it.
 #[derive(Debug)]
 pub(crate) struct Api {
-    host: String,
+    host: Host,
     key: String,
     agent: ureq::Agent,
 }
 
 impl Api {
-    pub(crate) fn new(host: &str, key: &str) -> Self {
+    pub(crate) fn new(host: Host, key: &str) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(ANSWER_TIMEOUT))
             .build();
         Self {
-            host: host.to_owned(),
+            host,
             key: key.to_owned(),
             agent: config.into(),
         }
     }
 
-    pub(crate) fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &Host {
         &self.host
     }
 
@@ -96,7 +98,7 @@ impl Api {
 
     fn unreachable(&self, error: &ureq::Error) -> CallError {
         CallError::Unreachable {
-            host: self.host.clone(),
+            host: self.host.to_string(),
             cause: error.to_string(),
         }
     }

@@ -141,6 +141,13 @@ pub(crate) fn command() -> Command {
                 .arg(flag("qr", "Show a QR code"))
                 .arg(flag("qr-file", "Write the QR code to this PNG file")),
         ))
+        .subcommand(with_server(
+            Command::new("doctor")
+                .about("Says what is wrong between here and a server, and what to do")
+                .arg(flag("invite", "An invite to look at: a link or a token"))
+                .arg(flag("env-file", "The server's env file, to compare with"))
+                .arg(flag("json", "Print the findings as JSON")),
+        ))
         .subcommand(
             Command::new("gen-secrets")
                 .about("Prints fresh secrets for a server, five lines for its env file"),

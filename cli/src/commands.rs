@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod control;
+mod doctor;
 mod gen_secrets;
 mod invite;
 mod key;
@@ -22,6 +23,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// One line for stderr.
     Message(String),
+    /// Everything has been said already.
+    Told,
 }
 
 impl Failure {
@@ -45,6 +48,7 @@ pub(crate) fn run(command_line: impl IntoIterator<Item = OsString>) -> Result<()
         "pause" | "resume" | "cancel" => control::one(&args, &args.command),
         "stop-all" => control::all(&args),
         "invite" => invite::run(&args),
+        "doctor" => doctor::run(&args),
         "gen-secrets" => {
             gen_secrets::run();
             Ok(())

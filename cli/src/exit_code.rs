@@ -15,6 +15,7 @@ pub(crate) fn of(outcome: Result<(), Failure>) -> ExitCode {
         }
         Err(Failure::Usage(text)) => output::out(text.trim_end()),
         Err(Failure::Message(text)) => output::err(&text),
+        Err(Failure::Told) => {}
     }
     ExitCode::FAILURE
 }

@@ -7,6 +7,7 @@ mod api;
 mod args;
 mod commands;
 mod exit_code;
+mod host;
 mod output;
 mod progress;
 mod settings;

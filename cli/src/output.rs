@@ -9,6 +9,11 @@ pub(crate) fn out(line: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
+/// A JSON value on stdout, indented.
+pub(crate) fn json(value: &Value) {
+    out(&serde_json::to_string_pretty(value).expect("a JSON value can be printed"));
+}
+
 /// A line on stderr.
 pub(crate) fn err(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");

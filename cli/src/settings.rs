@@ -1,12 +1,13 @@
 //! What the flags mean. Error texts here are ones that scripts look for.
 
 use serde_json::{Map, Value, json};
+use shared::env_file;
 
 use crate::api::Api;
 use crate::args::Typed;
 use crate::commands::Failure;
+use crate::host::Host;
 
-const DEFAULT_HOST: &str = "http://127.0.0.1:8080";
 const DEFAULT_WAIT_MS: u64 = 30_000;
 
 /// The server to talk to.
@@ -16,12 +17,17 @@ pub(crate) fn server(args: &Typed) -> Result<Api, Failure> {
             "Missing client token. Provide --client-token or set CLIENT_API_KEY env var.",
         )
     })?;
-    Ok(Api::new(
-        args.flag("host")
-            .unwrap_or(DEFAULT_HOST)
-            .trim_end_matches('/'),
-        &key,
-    ))
+    Ok(Api::new(Host::parse(args.flag("host"))?, &key))
+}
+
+/// The pairs of an env file, as the server reads it.
+pub(crate) fn env_file(path: &str) -> Result<Vec<(String, String)>, Failure> {
+    let unreadable =
+        |cause: String| Failure::message(format!("Failed to read env file '{path}': {cause}"));
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+    let pairs = env_file::parse(&text).map_err(|error| unreadable(error.to_string()))?;
+    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    Ok(pairs.into_iter().map(owned).collect())
 }
 
 /// `--client-token`, else the environment.

@@ -1,6 +1,7 @@
 //! The HTTP API: one file a resource. Here: refusals and what all of them share.
 
 mod body;
+pub(crate) mod connection;
 pub(crate) mod contents;
 pub(crate) mod health;
 pub(crate) mod invites;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{Method, Uri};
+use axum::http::{HeaderMap, Method, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
 use scheduler::SchedulerConfig;
@@ -21,6 +21,7 @@ use crate::instruments::Instruments;
 use crate::invites::Invites;
 use crate::limits::Limits;
 use crate::pages::Pages;
+use crate::proxy::{self, Authority, Caller, ProxyTrust};
 use crate::session_token::SessionTokens;
 use crate::store::Store;
 
@@ -38,6 +39,8 @@ pub(crate) struct AppParts {
     pub base_path: String,
     /// `Strict-Transport-Security`.
     pub hsts: Hsts,
+    /// Whose headers are believed.
+    pub trust_proxy: ProxyTrust,
     /// Bytes of a request body.
     pub max_body_bytes: usize,
     /// What one address may ask.
@@ -91,6 +94,15 @@ impl App {
     /// Shares the parts.
     pub(crate) fn new(parts: AppParts) -> Self {
         Self(Arc::new(parts))
+    }
+}
+
+impl AppParts {
+    /// The app's root as the sender of a request knows it, without a trailing slash.
+    pub(crate) fn url_for(&self, headers: &HeaderMap, caller: Caller) -> String {
+        let scheme = proxy::scheme(headers, caller);
+        let authority = Authority::of(headers, caller);
+        format!("{scheme}://{}{}", authority.as_str(), self.base_path)
     }
 }
 

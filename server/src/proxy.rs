@@ -4,6 +4,7 @@
 //! operator trusts, and of `X-Forwarded-For` only what such a proxy added itself. `Forwarded` is
 //! never read.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -98,15 +99,35 @@ fn hop(text: &[u8]) -> Option<IpAddr> {
 pub(crate) struct Caller {
     /// Its address; an IPv4 address is never in IPv6 form.
     pub address: IpAddr,
+    /// Who is at the other end of the connection: the caller, or the last proxy.
+    pub peer: IpAddr,
     /// The request comes from a proxy whose headers are believed.
     pub is_proxied: bool,
 }
 
+/// Headers by which a proxy says that a request is not its own.
+const OF_FORWARDED: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-real-ip"];
+/// Headers by which a proxy says how the client reached it.
+const OF_ADDRESSED: [&str; 2] = ["x-forwarded-host", "x-forwarded-proto"];
+
 /// Whether a proxy says that a request is not its own.
 pub(crate) fn is_forwarded(headers: &HeaderMap) -> bool {
-    ["forwarded", "via", "x-forwarded-for", "x-real-ip"]
-        .iter()
-        .any(|name| headers.contains_key(*name))
+    OF_FORWARDED.iter().any(|name| headers.contains_key(*name))
+}
+
+/// What proxies, or whoever pretends to be one, say in a request: each header's lines in their order.
+pub(crate) fn said_by_proxies(headers: &HeaderMap) -> BTreeMap<String, String> {
+    let names = OF_FORWARDED.into_iter().chain(OF_ADDRESSED);
+    names
+        .filter(|name| headers.contains_key(*name))
+        .map(|name| {
+            let lines = headers.get_all(name).into_iter();
+            let lines: Vec<_> = lines
+                .map(|line| String::from_utf8_lossy(line.as_bytes()))
+                .collect();
+            (name.to_owned(), lines.join(", "))
+        })
+        .collect()
 }
 
 impl Caller {
@@ -115,6 +136,7 @@ impl Caller {
         let peer = peer.to_canonical();
         Self {
             address: trust.client(peer, headers),
+            peer,
             is_proxied: trust.believes(peer),
         }
     }

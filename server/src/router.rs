@@ -8,7 +8,7 @@ use axum::routing::{get, post};
 use axum::{Router, middleware::from_fn_with_state};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::api::{self, contents, health, invites, jobs, metrics, prometheus, workers};
+use crate::api::{self, connection, contents, health, invites, jobs, metrics, prometheus, workers};
 use crate::app::{self, App};
 use crate::{gateway, headers, limits, pages};
 
@@ -39,6 +39,7 @@ pub(crate) fn router(app: App) -> Router {
         .route(&at("/readyz"), get(health::ready))
         .route(&at("/api/public-config"), get(health::public_config))
         .route(&at("/api/auth/check"), get(health::auth_check))
+        .route(&at("/api/connection"), get(connection::show))
         .route(&at("/api/invites/worker"), post(invites::create))
         .route(&at("/api/jobs"), post(jobs::submit_add))
         .route(&at("/api/jobs/run-js"), post(jobs::submit_run_js))

@@ -128,13 +128,14 @@ impl Server {
         let gateway = Gateway::new(gateway_settings(&config), parts);
         let shutdown_grace = config.shutdown_grace;
         let rules = edge::Rules::new(
-            config.trust_proxy,
+            config.trust_proxy.clone(),
             config.base_path.clone(),
             config.hsts.clone(),
         );
         let app = App::new(AppParts {
             limits: Limits::new(&config.base_path.to_ascii_lowercase(), config.api_rate),
             hsts: config.hsts,
+            trust_proxy: config.trust_proxy,
             max_body_bytes: config.max_body_bytes,
             jobs: config.jobs,
             scheduler,

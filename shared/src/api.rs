@@ -32,6 +32,6 @@ pub use metrics::{
 pub use number::JsNumber;
 pub use problem::Problem;
 pub use reduced::{AggregateObject, AggregateView, DerivedRatios, ReducedResult, ReducerView};
-pub use service::{AuthCheck, CustomJobLimits, Health, PublicConfig};
+pub use service::{AuthCheck, Connection, CustomJobLimits, Health, ProxiesTrusted, PublicConfig};
 pub use time::{IsoTime, NotIsoTime};
 pub use workers::{WorkerActivity, WorkerList, WorkerRow};

@@ -1,7 +1,7 @@
 //! `cluster token-mnemonic`, `cluster mnemonic-token`: the client key as words and back.
 
+use shared::mnemonic;
 use shared::secrets::CLIENT_KEY;
-use shared::{env_file, mnemonic};
 
 use super::Failure;
 use crate::args::Typed;
@@ -26,13 +26,11 @@ pub(super) fn to_mnemonic(args: &Typed) -> Result<(), Failure> {
 }
 
 fn from_env_file(path: &str) -> Result<Option<String>, Failure> {
-    let unreadable =
-        |cause: String| Failure::message(format!("Failed to read env file '{path}': {cause}"));
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
-    let pairs = env_file::parse(&text).map_err(|error| unreadable(error.to_string()))?;
-    let key = pairs.iter().find(|(name, _)| *name == CLIENT_KEY);
-    Ok(key
-        .map(|(_, key)| (*key).to_owned())
+    let pairs = settings::env_file(path)?.into_iter();
+    let mut keys = pairs.filter(|(name, _)| name == CLIENT_KEY);
+    Ok(keys
+        .next()
+        .map(|(_, key)| key)
         .filter(|key| !key.is_empty()))
 }
 

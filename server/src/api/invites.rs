@@ -14,7 +14,7 @@ use super::body::JsonBody;
 use crate::app::App;
 use crate::auth::ApiClient;
 use crate::invites::{Destination, Issued, WORKER_PAGE, links};
-use crate::proxy::{Authority, Caller, scheme};
+use crate::proxy::Caller;
 use crate::store::InviteLink;
 
 /// Seconds that an invite holds at least and at most.
@@ -38,12 +38,7 @@ pub(crate) async fn create(
         .invites
         .issue(app.clock.wall(), ttl_sec, wish.label)
         .await?;
-    let base = format!(
-        "{}://{}{}",
-        scheme(&headers, caller),
-        Authority::of(&headers, caller).as_str(),
-        app.base_path,
-    );
+    let base = app.url_for(&headers, caller);
     Ok((StatusCode::CREATED, Json(answer(&base, issued, ttl_sec))))
 }
 

@@ -73,8 +73,10 @@ mod tests {
     use super::*;
 
     fn caller(address: &str) -> Caller {
+        let address = address.parse().unwrap();
         Caller {
-            address: address.parse().unwrap(),
+            address,
+            peer: address,
             is_proxied: false,
         }
     }

@@ -19,6 +19,43 @@ async fn check_from(client: &Client, forwarded_for: &str) -> Answer {
 }
 
 #[tokio::test]
+async fn who_has_the_key_is_told_how_the_request_came_in() {
+    let server = TestServer::with(&[("TRUST_PROXY", "127.0.0.1"), ("BASE_PATH", "/grid")]).await;
+    let path = "/api/connection";
+    let refused = server.client.without_key().get(path).await;
+    assert_eq!(refused.error(401), "Unauthorized client token.");
+
+    let told = server.client.get(path).await.json();
+    let url = server.url.clone();
+    assert_eq!(
+        told,
+        json!({
+            "peer": "127.0.0.1", "client": "127.0.0.1", "trustProxy": "networks",
+            "isPeerTrusted": true, "url": url, "forwarded": {},
+        })
+    );
+    let headers = [
+        ("x-forwarded-for", "203.0.113.77, 192.0.2.1"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", "grid.example"),
+        ("via", "1.1 one"),
+        ("via", "1.1 two"),
+    ];
+    let told = server.client.get_with(path, &headers).await.json();
+    assert_eq!(
+        told,
+        json!({
+            "peer": "127.0.0.1", "client": "192.0.2.1", "trustProxy": "networks",
+            "isPeerTrusted": true, "url": "https://grid.example/grid",
+            "forwarded": {
+                "x-forwarded-for": "203.0.113.77, 192.0.2.1", "x-forwarded-proto": "https",
+                "x-forwarded-host": "grid.example", "via": "1.1 one, 1.1 two",
+            },
+        })
+    );
+}
+
+#[tokio::test]
 async fn an_address_is_told_how_it_stands_and_stopped_when_it_is_over() {
     let settings = [
         ("TRUST_PROXY", "1"),

@@ -1,5 +1,8 @@
 //! The server itself: is it there, is my key good, what are its limits.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::IsoTime;
@@ -34,6 +37,37 @@ pub struct PublicConfig {
     pub signed_job_ttl_sec: u64,
     /// Limits of scripts.
     pub custom_job_limits: CustomJobLimits,
+}
+
+/// `GET /api/connection` (addition): how a request reached the server, for whoever sets up the proxies
+/// in front of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Connection {
+    /// Who is at the other end of the server's connection: the client, or the last proxy.
+    pub peer: IpAddr,
+    /// Who limits are counted for: the client as the server believes it.
+    pub client: IpAddr,
+    /// Which proxies the server was told to trust.
+    pub trust_proxy: ProxiesTrusted,
+    /// Whether the peer is one of them.
+    pub is_peer_trusted: bool,
+    /// The app's root as it stands in invites for this client, without a trailing slash.
+    pub url: String,
+    /// Headers by which proxies tell whom they serve, as they came in, trusted or not.
+    pub forwarded: BTreeMap<String, String>,
+}
+
+/// `TRUST_PROXY`, without the networks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ProxiesTrusted {
+    /// None.
+    Nobody,
+    /// One, whoever connects.
+    OneHop,
+    /// Those of some networks.
+    Networks,
 }
 
 /// Limits of scripts that the operator has set.
@@ -97,5 +131,26 @@ mod tests {
             )
         );
         assert_eq!(serde_json::from_str::<PublicConfig>(&text).unwrap(), config);
+        let connection = Connection {
+            peer: [127, 0, 0, 1].into(),
+            client: [203, 0, 113, 9].into(),
+            trust_proxy: ProxiesTrusted::OneHop,
+            is_peer_trusted: true,
+            url: "https://h.example/base".into(),
+            forwarded: [("x-forwarded-for".into(), "203.0.113.9".into())].into(),
+        };
+        let text = serde_json::to_string(&connection).unwrap();
+        assert_eq!(
+            text,
+            concat!(
+                r#"{"peer":"127.0.0.1","client":"203.0.113.9","trustProxy":"oneHop","#,
+                r#""isPeerTrusted":true,"url":"https://h.example/base","#,
+                r#""forwarded":{"x-forwarded-for":"203.0.113.9"}}"#
+            )
+        );
+        assert_eq!(
+            serde_json::from_str::<Connection>(&text).unwrap(),
+            connection
+        );
     }
 }

@@ -13,6 +13,7 @@ mod client_page;
 mod cluster;
 mod command_line;
 mod contract_client;
+mod doctor;
 mod hostile_server;
 mod invites;
 mod pi;
