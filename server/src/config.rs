@@ -14,12 +14,13 @@ use std::time::Duration;
 use settings as s;
 use shared::job::FanOut;
 use shared::limits::{MAX_SLOTS, MIN_FRAME_BYTES};
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use values::Reader;
 
 pub use crate::limits::RateLimit;
 pub use crate::proxy::ProxyTrust;
 pub use sources::{Command, SourceError, env_example, parse_args};
-pub use values::{Fault, Given};
+pub use values::{Fault, Given, Mistyped};
 
 /// Everything that can be set, checked.
 #[derive(Debug, Clone)]
@@ -421,10 +422,13 @@ fn hsts(text: &str) -> Option<Hsts> {
     }
 }
 
+/// Levels and `target=level`s. A word that is no level would be a target of which everything is
+/// logged, and all else nothing: that is a level mistyped.
 fn log_filter(text: &str) -> Option<String> {
-    text.parse::<tracing_subscriber::filter::Targets>()
-        .ok()
-        .map(|_| text.into())
+    let is_level = |part: &str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
+    let is_meant = |part: &str| part.contains('=') || is_level(part.trim());
+    let is_filter = text.split(',').all(is_meant) && text.parse::<Targets>().is_ok();
+    is_filter.then(|| text.into())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use server::config::{Command, Config, SourceError, data_dir, env_example, parse_args};
+use server::config::{Command, Config, Mistyped, SourceError, data_dir, env_example, parse_args};
 use server::copies;
 use server::secrets::{self, ServerSecrets};
 use server::{Introduction, Server, logging};
@@ -50,7 +50,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Restore { given, file } => {
             print(&copies::restore(&data_dir(&given), &file)?.to_string())
         }
-        Command::Serve(given) => serve(Config::new(&given)?),
+        Command::Serve(given) => serve(Config::new(&given)?, given.mistyped()),
     }
 }
 
@@ -61,8 +61,11 @@ fn print(text: &str) -> anyhow::Result<()> {
 }
 
 #[tokio::main]
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(config: Config, mistyped: &[Mistyped]) -> anyhow::Result<()> {
     logging::start(&config.log);
+    for Mistyped { path, name, meant } in mistyped {
+        tracing::warn!("{path} sets {name}, which is no setting; {meant} is probably meant");
+    }
     server::raise_file_limit();
     // A limit on the size of files is a write that fails, not our end.
     let _file_size = signal(SignalKind::from_raw(FILE_SIZE_SIGNAL))?;

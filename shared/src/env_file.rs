@@ -24,6 +24,19 @@ pub fn parse(text: &str) -> Result<Vec<(&str, &str)>, Malformed> {
         .collect()
 }
 
+/// Names of at least this likeness are taken for one name mistyped; 1 would be the same.
+const ALIKE: f64 = 0.76;
+
+/// The known name that an unknown one was probably meant to be, if there is one.
+pub fn probably_meant<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let name = name.to_ascii_uppercase();
+    let likeness = |known: &str| strsim::normalized_damerau_levenshtein(&name, known);
+    let scored = known.into_iter().map(|known| (likeness(known), known));
+    let best = scored.max_by(|(one, _), (other, _)| one.total_cmp(other));
+    best.filter(|(score, _)| *score >= ALIKE)
+        .map(|(_, known)| known)
+}
+
 fn pair(line: &str) -> Option<(&str, &str)> {
     let (name, value) = line
         .strip_prefix("export ")
@@ -75,6 +88,22 @@ mod tests {
                 ("EMPTY", ""),
             ]
         );
+    }
+
+    #[test]
+    fn a_name_mistyped_is_known_by_its_likeness() {
+        let known = ["PORT", "CLIENT_API_KEY", "TRUST_PROXY", "LOG_LEVEL"];
+        for (name, meant) in [
+            ("CLIENT_APIKEY", Some("CLIENT_API_KEY")),
+            ("TRUST_PROXIES", Some("TRUST_PROXY")),
+            ("LOG_LEVLE", Some("LOG_LEVEL")),
+            ("port", Some("PORT")),
+            ("POSTGRES_PASSWORD", None),
+            ("RUST_LOG", None),
+            ("CLIENT_API_KEY_MNEMONIC", None),
+        ] {
+            assert_eq!(probably_meant(name, known), meant, "{name}");
+        }
     }
 
     #[test]

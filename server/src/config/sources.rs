@@ -139,8 +139,9 @@ fn add_env_file(given: &mut Given, path: &str) -> Result<(), SourceError> {
     let text = std::fs::read_to_string(path).map_err(|cause| failed(cause.to_string()))?;
     let pairs = env_file::parse(&text).map_err(|malformed| failed(malformed.to_string()))?;
     for (name, value) in pairs {
-        if let Some(setting) = ALL.iter().find(|setting| setting.name == name) {
-            given.add(setting, value);
+        match ALL.iter().find(|setting| setting.name == name) {
+            Some(setting) => given.add(setting, value),
+            None => given.add_unknown(name, path),
         }
     }
     Ok(())

@@ -254,6 +254,48 @@ fn an_env_file_that_cannot_be_read_is_named_without_its_content() {
 }
 
 #[test]
+fn names_of_an_env_file_that_are_nearly_a_setting_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join(".env");
+    let path = file.to_str().unwrap();
+    let lines =
+        "TRUST_PROXIES=1\nPOSTGRES_PASSWORD=x\nCLIENT_API_KEY_MNEMONIC=a b\nport=1\nPORT=2\n";
+    std::fs::write(&file, lines).unwrap();
+    let args = ["cluster-server"].map(OsString::from);
+    let Command::Serve(given) = parse_args(args, |_| None, &file).unwrap() else {
+        panic!("expected to serve");
+    };
+    let mistyped = |name: &str, meant| Mistyped {
+        path: path.into(),
+        name: name.into(),
+        meant,
+    };
+    assert_eq!(
+        given.mistyped(),
+        [
+            mistyped("TRUST_PROXIES", "TRUST_PROXY"),
+            mistyped("port", "PORT")
+        ]
+    );
+    assert_eq!(Config::new(&given).unwrap().port, 2);
+}
+
+#[test]
+fn a_log_level_is_a_level_or_a_filter_and_no_other_word() {
+    for good in ["info", "OFF", "info,server=debug", "warn, hyper=off"] {
+        assert_eq!(config(&[("LOG_LEVEL", good)]).log.filter, good);
+    }
+    for wrong in ["nonsense", "server", "info,server", "server=loud", "info,"] {
+        assert_eq!(
+            faults(&[("LOG_LEVEL", wrong)]),
+            [format!(
+                "LOG_LEVEL is {wrong:?}, must be a level or a filter such as info,server=debug"
+            )]
+        );
+    }
+}
+
+#[test]
 fn a_default_env_file_that_cannot_be_read_is_not_passed_over() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join(".env");

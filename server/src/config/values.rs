@@ -3,15 +3,31 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::settings::{Kind, Setting};
+use shared::env_file;
+
+use super::settings::{ALL, Kind, Setting};
 
 /// The texts that were given, by setting name. An empty text counts as not given.
 #[derive(Clone, Default)]
-pub struct Given(BTreeMap<&'static str, String>);
+pub struct Given {
+    texts: BTreeMap<&'static str, String>,
+    mistyped: Vec<Mistyped>,
+}
+
+/// A name in an env file that is no setting's, but nearly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistyped {
+    /// The file.
+    pub path: String,
+    /// The name as it stands there.
+    pub name: String,
+    /// The setting that it nearly is.
+    pub meant: &'static str,
+}
 
 impl fmt::Debug for Given {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.texts.keys()).finish()
     }
 }
 
@@ -20,12 +36,32 @@ impl Given {
     pub fn add(&mut self, setting: &Setting, text: &str) {
         let text = text.trim();
         if !text.is_empty() {
-            self.0.entry(setting.name).or_insert_with(|| text.into());
+            self.texts
+                .entry(setting.name)
+                .or_insert_with(|| text.into());
         }
     }
 
+    /// Notes a name of an env file that is no setting's. Files may hold other programs' variables, so
+    /// only those that are nearly a setting's are kept.
+    pub(super) fn add_unknown(&mut self, name: &str, path: &str) {
+        let known = ALL.iter().map(|setting| setting.name);
+        if let Some(meant) = env_file::probably_meant(name, known) {
+            self.mistyped.push(Mistyped {
+                path: path.into(),
+                name: name.into(),
+                meant,
+            });
+        }
+    }
+
+    /// Names in env files that nothing reads, though somebody probably meant them to be settings.
+    pub fn mistyped(&self) -> &[Mistyped] {
+        &self.mistyped
+    }
+
     fn get(&self, setting: &Setting) -> Option<&str> {
-        self.0.get(setting.name).map(String::as_str)
+        self.texts.get(setting.name).map(String::as_str)
     }
 }
 

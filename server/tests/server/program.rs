@@ -29,6 +29,23 @@ fn refusal(output: &Output) -> String {
 }
 
 #[test]
+fn a_setting_mistyped_in_an_env_file_is_logged_without_its_value() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join(".env");
+    std::fs::write(&file, "CLIENT_APIKEY=hunter2hunter2hunter2\n").unwrap();
+    // A host without address ends it before it serves anything.
+    let output = run_to_end(dir.path(), &[("HOST", "no.such.name.invalid")], &[]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        stderr.contains(
+            ".env sets CLIENT_APIKEY, which is no setting; CLIENT_API_KEY is probably meant"
+        ),
+        "{stderr}"
+    );
+    assert!(!stderr.contains("hunter2"), "{stderr}");
+}
+
+#[test]
 fn gen_secrets_prints_five_lines_that_a_server_starts_with_in_production() {
     let folder = tempfile::tempdir().unwrap();
     let output = run_to_end(folder.path(), &[], &["gen-secrets"]);
