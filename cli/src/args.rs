@@ -106,7 +106,7 @@ fn with_server(command: Command) -> Command {
         ))
         .arg(flag(
             "client-token",
-            "Client key or mnemonic [env: CLIENT_API_KEY]",
+            "Client key or mnemonic (required) [env: CLIENT_API_KEY]",
         ))
 }
 
@@ -119,8 +119,8 @@ pub(crate) fn command() -> Command {
         .subcommand(with_server(
             Command::new("submit")
                 .about("Adds two integers, to see that the cluster works")
-                .arg(flag("a", "First operand"))
-                .arg(flag("b", "Second operand"))
+                .arg(flag("a", "First operand (required)"))
+                .arg(flag("b", "Second operand (required)"))
                 .arg(flag(
                     "timeout-ms",
                     "How long to wait for the result [default: 30000]",
@@ -162,13 +162,16 @@ pub(crate) fn command() -> Command {
         .subcommand(
             Command::new("mnemonic-token")
                 .about("Shows words as a client key")
-                .arg(flag("phrase", "12 to 24 words"))
+                .arg(flag("phrase", "12 to 24 words (required)"))
                 .arg(flag("format", "base64url or hex [default: base64url]")),
         )
 }
 
 fn control(name: &'static str, about: &'static str) -> Command {
-    let job = flag("job-id", "The job, as printed when it was submitted");
+    let job = flag(
+        "job-id",
+        "The job, as printed when it was submitted (required)",
+    );
     with_server(Command::new(name).about(about).arg(job))
 }
 
@@ -176,15 +179,24 @@ fn run_js() -> Command {
     Command::new("run-js")
         .alias("submit-js")
         .about("Runs a script, as a whole or cut into shards")
-        .arg(flag("file", "The script"))
-        .arg(flag("code", "The script itself"))
+        .arg(flag("file", "The script (this or --code is required)"))
+        .arg(flag(
+            "code",
+            "The script itself (this or --file is required)",
+        ))
         .arg(flag("args-json", "What the script gets as args, in JSON").alias("args"))
         .arg(flag(
             "execution-model",
             "single or sharded [default: single]",
         ))
-        .arg(flag("total-units", "Units of work in all shards"))
-        .arg(flag("units-per-shard", "Units of work in one shard"))
+        .arg(flag(
+            "total-units",
+            "Units of work in all shards (required with sharded)",
+        ))
+        .arg(flag(
+            "units-per-shard",
+            "Units of work in one shard (required with sharded)",
+        ))
         .arg(flag("reducer", "sum, collect, min or max [default: sum]"))
         .arg(flag(
             "sum-fields",

@@ -21,7 +21,7 @@ pub(crate) enum Failure {
     Help(String),
     /// Usage, for stdout.
     Usage(String),
-    /// One line for stderr.
+    /// For stderr: one line, and notes below it.
     Message(String),
     /// Everything has been said already.
     Told,

@@ -1,12 +1,13 @@
 //! What the flags mean. Error texts here are ones that scripts look for.
 
 use serde_json::{Map, Value, json};
-use shared::env_file;
+use shared::{env_file, secrets};
 
 use crate::api::Api;
 use crate::args::Typed;
 use crate::commands::Failure;
 use crate::host::Host;
+use crate::output;
 
 const DEFAULT_WAIT_MS: u64 = 30_000;
 
@@ -26,8 +27,30 @@ pub(crate) fn env_file(path: &str) -> Result<Vec<(String, String)>, Failure> {
         |cause: String| Failure::message(format!("Failed to read env file '{path}': {cause}"));
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
     let pairs = env_file::parse(&text).map_err(|error| unreadable(error.to_string()))?;
+    for (name, _) in &pairs {
+        if let Some(meant) = mistyped_secret(name) {
+            output::err(&format!(
+                "Note: {path} sets {name}, which nothing reads; {meant} is probably meant"
+            ));
+        }
+    }
     let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
     Ok(pairs.into_iter().map(owned).collect())
+}
+
+/// The secret whose name this nearly is.
+fn mistyped_secret(name: &str) -> Option<&'static str> {
+    let known = [
+        secrets::CLIENT_KEY,
+        secrets::CLIENT_KEY_MNEMONIC,
+        secrets::INVITE_SECRET,
+        secrets::PRIVATE_KEY,
+        secrets::PUBLIC_KEY,
+    ];
+    if known.contains(&name) {
+        return None;
+    }
+    env_file::probably_meant(name, known)
 }
 
 /// `--client-token`, else the environment.
@@ -69,6 +92,30 @@ pub(crate) fn wait_ms(args: &Typed) -> Result<u64, Failure> {
     };
     u64::try_from(integer("timeout-ms", text)?)
         .map_err(|_| Failure::message("--timeout-ms must not be negative"))
+}
+
+/// Flags of run-js that mean something to a sharded job alone.
+const OF_SHARDS: [&str; 5] = [
+    "total-units",
+    "units-per-shard",
+    "reducer",
+    "sum-fields",
+    "no-downgrade",
+];
+
+/// What was typed without effect, if anything: flags of shards for a job that has none.
+pub(crate) fn ignored_flags(args: &Typed) -> Option<String> {
+    let is_sharded = args
+        .flag("execution-model")
+        .is_some_and(|model| model.eq_ignore_ascii_case("sharded"));
+    let given = OF_SHARDS.iter().filter(|name| args.flag(name).is_some());
+    let given: Vec<String> = given.map(|name| format!("--{name}")).collect();
+    (!is_sharded && !given.is_empty()).then(|| {
+        format!(
+            "Note: without --execution-model sharded the script runs as a whole; {} has no effect",
+            given.join(", ")
+        )
+    })
 }
 
 /// The body of `POST /api/jobs/run-js`.

@@ -175,6 +175,36 @@ fn run_js_sends_what_the_flags_say() {
 }
 
 #[test]
+fn flags_of_shards_without_shards_change_nothing_but_are_told() {
+    let server = Server::answering(&[
+        (201, r#"{"jobId":"id-5"}"#),
+        (
+            200,
+            r#"{"status":"done","executionModel":"single","result":1}"#,
+        ),
+    ]);
+    let flags = ["--total-units", "95", "--reducer", "min"];
+    let output = with_server(
+        &server,
+        &[&["run-js", "--code", "return 1"], &flags[..]].concat(),
+    );
+    let stdout = format!(
+        "Submitting custom JS job to {}\nJob queued: id-5\nStatus: done\n\
+         Execution Model: single\nResult: 1\n",
+        server.host
+    );
+    let note = "Note: without --execution-model sharded the script runs as a whole; --total-units, \
+                --reducer has no effect\n";
+    assert_output(&output, 0, &stdout, note);
+    let body = server.asked()[0].split(" | ").last().unwrap().to_owned();
+    let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        body,
+        serde_json::json!({"code": "return 1", "executionModel": "single"})
+    );
+}
+
+#[test]
 fn a_failed_job_ends_with_its_error() {
     let server = Server::answering(&[
         (201, r#"{"jobId":"id-3"}"#),
@@ -213,7 +243,12 @@ fn waiting_has_an_end() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         String::from_utf8_lossy(&output.stderr),
-        "Timed out after 20 ms waiting for job completion\n"
+        format!(
+            "Timed out after 20 ms waiting for job completion\n\
+             Note: the job goes on. Watch it at {host}/client, or end it with `cluster cancel --host \
+             {host} --job-id id-4`; --timeout-ms only says how long to wait\n",
+            host = server.host
+        )
     );
 }
 
@@ -300,6 +335,13 @@ fn a_key_is_found_in_an_env_file_as_the_server_reads_it() {
         let output = cluster(&["token-mnemonic", "--env-file", path]);
         assert_output(&output, 0, &format!("Mnemonic: {words}\n"), "");
     }
+    std::fs::write(&file, "CLIENT_APIKEY=AAECAwQFBgcICQoLDA0ODw\n").unwrap();
+    let output = cluster(&["token-mnemonic", "--env-file", path]);
+    let complaint = format!(
+        "Note: {path} sets CLIENT_APIKEY, which nothing reads; CLIENT_API_KEY is probably meant\n\
+         Missing client token. Provide --client-token or set CLIENT_API_KEY env var.\n"
+    );
+    assert_output(&output, 1, "", &complaint);
     std::fs::write(&file, "CLIENT_API_KEY='hunter2\n").unwrap();
     let output = cluster(&["token-mnemonic", "--env-file", path]);
     let complaint =
@@ -382,6 +424,29 @@ fn complaints_are_the_ones_that_scripts_look_for() {
         stderr.starts_with("Failed to read script file '/no/such/script.js': "),
         "{stderr}"
     );
+}
+
+#[test]
+fn what_is_required_is_marked_in_the_help() {
+    let sharded = ["run-js", "--code", "x", "--execution-model", "sharded"];
+    for args in [
+        &["submit"][..],
+        &["submit", "--a", "1"],
+        &sharded,
+        &[&sharded[..], &["--total-units", "1"]].concat(),
+        &["pause"],
+        &["resume"],
+        &["cancel"],
+        &["mnemonic-token"],
+    ] {
+        let complaint = String::from_utf8(cluster(args).stderr).unwrap();
+        let missing = complaint.trim().strip_prefix("Missing required flag ");
+        let missing = missing.unwrap_or_else(|| panic!("{args:?}: {complaint}"));
+        let help = String::from_utf8(cluster(&[args[0], "--help"]).stdout).unwrap();
+        let is_marked = |line: &str| line.contains(missing) && line.contains("required");
+        let one_line = help.replace("\n          ", " ");
+        assert!(one_line.lines().any(is_marked), "{missing}: {help}");
+    }
 }
 
 #[test]

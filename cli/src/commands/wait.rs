@@ -54,13 +54,21 @@ fn poll(api: &Api, job: &str, wait_ms: u64, progress: &Progress) -> Result<Value
             }
         }
         if Instant::now() >= deadline {
-            return Err(Failure::message(format!(
-                "Timed out after {wait_ms} ms waiting for job completion"
-            )));
+            return Err(timed_out(api, job, wait_ms));
         }
         std::thread::sleep(pause.min(deadline.saturating_duration_since(Instant::now())));
         pause = (pause * 2).min(POLL);
     }
+}
+
+/// The first line is one that scripts look for.
+fn timed_out(api: &Api, job: &str, wait_ms: u64) -> Failure {
+    let host = api.host();
+    Failure::message(format!(
+        "Timed out after {wait_ms} ms waiting for job completion\n\
+         Note: the job goes on. Watch it at {host}/client, or end it with `cluster cancel --host {host} \
+         --job-id {job}`; --timeout-ms only says how long to wait"
+    ))
 }
 
 fn tell_changes(state: &Value, seen: &mut Option<(String, String)>) {
