@@ -1,7 +1,9 @@
 //! The live events of sharded jobs (`HTTP_API` 9).
 
 use serde_json::{Value, json};
-use shared::wire::{ErrorText, ResultDetails, ResultStatus, ShardResult};
+use shared::wire::{
+    ErrorText, ResultBatch, ResultDetails, ResultRow, ResultStatus, ShardResult, ToServer,
+};
 
 use crate::support::{Client, Process, TestServer, Worker, returned};
 
@@ -136,10 +138,38 @@ async fn each_shard_is_an_event_and_pages_follow_each_other() {
     );
     assert_ne!(shard["childJobId"], seen[3]["childJobId"]);
     assert_eq!(whole["status"], "done");
-    assert_eq!(
-        seen[6]["payloadTruncated"], true,
-        "rows are not repeated in the last event"
-    );
+    let last = seen[6]["result"]["aggregate"].as_array().unwrap();
+    let values: Vec<_> = last.iter().map(|row| row["returnValue"].clone()).collect();
+    assert_eq!(json!(values), json!([{"n": 0}, {"n": 1}, {"n": 2}]));
+    assert_eq!(seen[6].get("payloadTruncated"), None);
+}
+
+#[tokio::test]
+async fn a_collection_of_more_than_two_mib_is_left_out_of_the_last_event() {
+    let server = TestServer::start().await;
+    let client = &server.client;
+    let reducer = json!({"type": "collect"});
+    let id = client
+        .submit("/api/jobs/run-js", &sharded(3, &reducer))
+        .await;
+    let mut worker = server.worker().await;
+    let assigned = worker.assigned().await;
+    let large = json!("x".repeat(1_000_000)).to_string();
+    let nonce = assigned.leaf.nonce;
+    for index in 0..3 {
+        let result = returned(&large);
+        let rows = vec![ResultRow { index, result }];
+        worker
+            .say(&ToServer::Results(vec![ResultBatch { nonce, rows }]))
+            .await;
+    }
+    worker.all_disposed(3).await;
+    let end = page(client, &id, "?after=4").await;
+    assert_eq!(kinds(&end), ["job_done"]);
+    let event = &end["events"][0];
+    assert_eq!(event["payloadTruncated"], true);
+    assert_eq!(event["result"]["aggregate"], json!([]));
+    assert_eq!(event["result"]["completedShards"], 3);
 }
 
 #[tokio::test]

@@ -44,6 +44,7 @@ pub(crate) fn stages() -> Vec<Stage> {
         states::one_worker(),
         results::stage(),
         events::stage(),
+        events::small_buffer(),
         metrics::stage(),
         settings::stage(),
         command_line::stage(),

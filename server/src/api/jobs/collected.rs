@@ -1,11 +1,14 @@
-//! The state of a job that collected its results: streamed, however large they are together.
+//! What a job has collected, put where it belongs: streamed into its state however large it is, and into
+//! the last of its events where it is small.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use serde_json::value::RawValue;
 use shared::api::{JobState, RunEnvelope};
 use shared::ids::{JobId, ShardIndex};
 use shared::job::RunJs;
@@ -41,7 +44,28 @@ fn once(text: String) -> impl Stream<Item = Result<Bytes, StoreError>> {
     stream::once(std::future::ready(Ok(text.into())))
 }
 
+/// The result of a job, which has no rows, with those of a list in their place.
+pub(super) fn filled(result: &RawValue, list: &str) -> Box<RawValue> {
+    let filled = PLACE.replace("[]", list);
+    let text = result.get().replacen(PLACE, &filled, 1);
+    RawValue::from_string(text).expect("a list is where another was")
+}
+
 impl Rows {
+    /// All rows as a JSON list; `None` where it would be longer than `max` bytes.
+    pub(super) async fn list(self, max: usize) -> Result<Option<String>, StoreError> {
+        let mut text = b"[".to_vec();
+        let mut pages = pin!(self.into_json());
+        while let Some(page) = pages.try_next().await? {
+            text.extend_from_slice(&page);
+            if text.len() >= max {
+                return Ok(None);
+            }
+        }
+        text.push(b']');
+        Ok(Some(String::from_utf8(text).expect("JSON is UTF-8")))
+    }
+
     /// The rows in order of their shards, with commas between them. Ends with an error, and thereby
     /// the connection, where the store can no longer be read: half a result must not look whole.
     fn into_json(self) -> impl Stream<Item = Result<Bytes, StoreError>> {

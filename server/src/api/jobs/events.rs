@@ -5,10 +5,12 @@
 
 use std::collections::HashMap;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query, State};
+use scheduler::Ending;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use shared::api::{
@@ -20,6 +22,7 @@ use shared::plan::Sharding;
 use shared::time::UnixMillis;
 use shared::wire::ShardResult;
 
+use super::collected;
 use super::state::{self, Detail};
 use crate::api::ApiError;
 use crate::app::App;
@@ -103,6 +106,7 @@ pub(crate) async fn events(
         stored: &stored,
         run,
         sharding,
+        collected: collected_by(&app, &stored, run, &page).await?,
     };
     let (events, has_more) = teller.tell(&page, after, limit);
     Ok(Json(Events {
@@ -118,6 +122,25 @@ pub(crate) async fn events(
         first_seq: page.first_seq,
         dropped_before_seq: page.first_seq.saturating_sub(1).saturating_sub(after),
     }))
+}
+
+/// What the event that tells of the end has to tell beside the state.
+async fn collected_by(
+    app: &App,
+    stored: &StoredJob,
+    run: &RunJs,
+    page: &Page,
+) -> Result<Option<String>, ApiError> {
+    let is_end = |entry: &Entry| matches!(entry.what, What::Ended(Ending::Done));
+    if !run.keeps_rows() || !page.entries.iter().any(is_end) {
+        return Ok(None);
+    }
+    let rows = collected::Rows {
+        store: Arc::clone(&app.store),
+        job: stored.job,
+        run: run.clone(),
+    };
+    Ok(rows.list(MAX_EVENT_BYTES).await?)
 }
 
 fn not_sharded() -> ApiError {
@@ -149,6 +172,8 @@ struct Teller<'a> {
     stored: &'a StoredJob,
     run: &'a RunJs,
     sharding: Sharding,
+    /// What the job has collected, as a JSON list; `None` where that is too large, or not told.
+    collected: Option<String>,
 }
 
 impl Teller<'_> {
@@ -260,23 +285,29 @@ impl Teller<'_> {
         }
     }
 
-    fn ended(&self, ending: scheduler::Ending) -> (Value, Option<Box<RawValue>>) {
-        let state = state::of_stored(self.stored, Detail::Whole);
+    fn ended(&self, ending: Ending) -> (Value, Option<Box<RawValue>>) {
+        let mut state = state::of_stored(self.stored, Detail::Whole);
         let progress = &self.stored.progress;
         let mut body = json!({
             "jobId": self.stored.job.to_string(), "completedShards": progress.completed,
             "failedShards": progress.failed_shards, "totalShards": self.sharding.total_shards(),
         });
         let kind = match ending {
-            scheduler::Ending::Done => {
+            Ending::Done => {
                 body["type"] = "job_done".into();
                 if self.run.keeps_rows() {
-                    body["payloadTruncated"] = true.into();
+                    match &self.collected {
+                        Some(list) => {
+                            let result = state.result.as_deref();
+                            state.result = result.map(|result| collected::filled(result, list));
+                        }
+                        None => body["payloadTruncated"] = true.into(),
+                    }
                 }
                 return (body, state.result);
             }
-            scheduler::Ending::Failed => "job_failed",
-            scheduler::Ending::Cancelled => "job_cancelled",
+            Ending::Failed => "job_failed",
+            Ending::Cancelled => "job_cancelled",
         };
         body["type"] = kind.into();
         body["reason"] = state.error.into();

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::shapes::{added, config, created, invite, sharded, with};
+use super::shapes::{added, config, created, envelope, invite, sharded, with};
 use crate::answer::Expect;
 use crate::row::{Act, Ask, Row, Stage, get, post, row, seen, step};
-use crate::script::{HALF, HELD, TEXTS, THROWS};
+use crate::script::{HALF, HELD, HITS, TEXTS, THROWS};
 use crate::worker::Device;
 
 const RUN: &str = "/api/jobs/run-js";
@@ -295,5 +295,95 @@ pub(crate) fn stage() -> Stage {
         name: "events",
         settings: Vec::new(),
         rows,
+    }
+}
+
+/// A buffer of a hundred events, and a job that has more.
+pub(crate) fn small_buffer() -> Stage {
+    let act = Act::Join("device-a", "{token}", Device::of_slots(4));
+    let collect = json!({"type": "collect"});
+    let rows: Vec<Value> = (0..200)
+        .map(|shard| {
+            let value = json!({"hits": shard, "samples": 1});
+            let bytes = value.to_string().len();
+            envelope(value, "object", bytes)
+        })
+        .collect();
+    let result = json!({
+        "reducer": collect, "aggregate": rows, "completedShards": 200, "totalShards": 200,
+    });
+    // One event for the start, one for each of 200 shards, one for the end.
+    let last = json!({
+        "jobId": "{many}", "completedShards": 200, "failedShards": 0, "totalShards": 200,
+        "result": result,
+    });
+    let page = |events: Value, more: bool, dropped: u64| {
+        let body = json!({
+            "jobId": "{many}", "status": "done", "controlState": "running",
+            "executionModel": "sharded", "shardConfig": config([200, 1, 200]), "reducer": collect,
+            "events": events, "hasMore": more, "nextSeq": 203, "firstSeq": 103,
+            "droppedBeforeSeq": dropped,
+        });
+        Expect::json(200, body)
+    };
+    let done = event(202, "job_done", last);
+    let shown = |after: u64| get(&format!("/api/jobs/{{many}}/events?after={after}&limit=1"));
+    let first = json!([event(
+        103,
+        "shard_done",
+        json!({
+            "parentJobId": "{many}", "childJobId": "<text>", "workerId": "device-a",
+            "shardIndex": "<shard := int 0..199>", "totalShards": 200, "completedShards": 102,
+            "failedShards": 0,
+            "shardContext": {
+                "parentJobId": "{many}", "shardId": "{shard}", "totalShards": 200, "units": 1,
+                "totalUnits": 200, "offset": "{shard}",
+            },
+            "result": {"hits": "{shard}", "samples": 1},
+        })
+    )]);
+    Stage {
+        name: "a small buffer of events",
+        settings: vec![("JOB_EVENT_BUFFER_SIZE", "100".into())],
+        rows: vec![
+            row(
+                "4",
+                "an invite",
+                tell("/api/invites/worker"),
+                Expect::json(201, invite("token", 7, 8, 3600)),
+            ),
+            seen("11", "a worker joins", act, Expect::seen(json!("welcome"))),
+            row(
+                "5",
+                "a job of 200 shards",
+                post(RUN, &sharded(HITS, 200, 1, collect.clone())),
+                Expect::json(201, created("many", "running", "sharded", json!(null))),
+            ),
+            row(
+                "9",
+                "the newest hundred are kept",
+                shown(201),
+                page(json!([done]), false, 0),
+            )
+            .until("/status", "done"),
+            row(
+                "9",
+                "and what is gone is counted",
+                shown(0),
+                page(first.clone(), true, 102),
+            ),
+            row(
+                "9",
+                "from where was asked",
+                shown(100),
+                page(first.clone(), true, 2),
+            ),
+            row(
+                "9",
+                "which may be nothing",
+                shown(102),
+                page(first, true, 0),
+            ),
+        ],
     }
 }

@@ -2,23 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::shapes::{added, created, invite, sharded, sharded_task, single_task, state, with};
+use super::shapes::{
+    added, created, envelope, invite, sharded, sharded_task, single_task, state, with,
+};
 use crate::answer::Expect;
 use crate::row::{Act, Row, Stage, get, post, row, seen, step};
 use crate::script::{BREAKS, ECHO, ENDLESS, HITS, LOGS, NOTHING, TEXTS, THROWS, VALUES};
 use crate::worker::Device;
 
 const RUN: &str = "/api/jobs/run-js";
-
-/// An envelope of a run that returned this.
-fn envelope(value: Value, kind: &str, bytes: usize) -> Value {
-    json!({
-        "ok": true, "exitCode": 0, "durationMs": 12, "returnType": kind, "returnValue": value,
-        "argsType": "object", "logs": [],
-        "output": {"text": "", "truncated": false, "bytes": 0}, "error": null, "notes": [],
-        "stats": {"droppedLogs": 0, "serializedReturnBytes": bytes},
-    })
-}
 
 /// An envelope of a run that failed.
 fn failure(exit_code: u8, duration_ms: u64, message: &str, stack: Value) -> Value {

@@ -125,3 +125,13 @@ pub(crate) fn totals(tracked: u64, connected: u64, work: [u64; 6]) -> Value {
         "failedShards": work[3], "contributedUnits": work[4], "totalDurationMs": work[5],
     })
 }
+
+/// An envelope of a run that returned this.
+pub(crate) fn envelope(value: Value, kind: &str, bytes: usize) -> Value {
+    json!({
+        "ok": true, "exitCode": 0, "durationMs": 12, "returnType": kind, "returnValue": value,
+        "argsType": "object", "logs": [],
+        "output": {"text": "", "truncated": false, "bytes": 0}, "error": null, "notes": [],
+        "stats": {"droppedLogs": 0, "serializedReturnBytes": bytes},
+    })
+}
