@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::shapes::{added, config, created, envelope, invite, sharded, with};
+use super::shapes::{added, config, created, failure, invite, sharded, with};
 use crate::answer::Expect;
 use crate::row::{Act, Ask, Row, Stage, get, post, row, seen, step};
 use crate::script::{HALF, HELD, HITS, TEXTS, THROWS};
@@ -208,6 +208,22 @@ fn other_ends() -> Vec<Row> {
         });
         event(seq, "shard_failed", rest)
     };
+    let thrown = failure(1, 12, "boom", json!("at job:1"));
+    let all = json!({
+        "jobId": "{throws}", "completedShards": 3, "failedShards": 3, "totalShards": 3,
+        "result": {
+            "reducer": collect, "aggregate": [thrown, thrown, thrown], "completedShards": 3,
+            "totalShards": 3,
+        },
+    });
+    let end = page(
+        "throws",
+        &collect,
+        ["done", "running"],
+        &[event(5, "job_done", all)],
+        false,
+        [6, 1, 0],
+    );
     let folded = page(
         "throws",
         &collect,
@@ -260,6 +276,12 @@ fn other_ends() -> Vec<Row> {
             folded,
         )
         .until("/status", "done"),
+        row(
+            "9",
+            "and the end, with what was collected",
+            ask("throws", 4),
+            end,
+        ),
     ]
 }
 
@@ -301,16 +323,10 @@ pub(crate) fn stage() -> Stage {
 /// A buffer of a hundred events, and a job that has more.
 pub(crate) fn small_buffer() -> Stage {
     let act = Act::Join("device-a", "{token}", Device::of_slots(4));
-    let collect = json!({"type": "collect"});
-    let rows: Vec<Value> = (0..200)
-        .map(|shard| {
-            let value = json!({"hits": shard, "samples": 1});
-            let bytes = value.to_string().len();
-            envelope(value, "object", bytes)
-        })
-        .collect();
+    let hits = 199 * 200 / 2;
     let result = json!({
-        "reducer": collect, "aggregate": rows, "completedShards": 200, "totalShards": 200,
+        "reducer": sum(), "aggregate": {"hits": hits, "samples": 200}, "completedShards": 200,
+        "totalShards": 200, "derived": {"piEstimate": 398, "hitRatio": 99.5},
     });
     // One event for the start, one for each of 200 shards, one for the end.
     let last = json!({
@@ -320,7 +336,7 @@ pub(crate) fn small_buffer() -> Stage {
     let page = |events: Value, more: bool, dropped: u64| {
         let body = json!({
             "jobId": "{many}", "status": "done", "controlState": "running",
-            "executionModel": "sharded", "shardConfig": config([200, 1, 200]), "reducer": collect,
+            "executionModel": "sharded", "shardConfig": config([200, 1, 200]), "reducer": sum(),
             "events": events, "hasMore": more, "nextSeq": 203, "firstSeq": 103,
             "droppedBeforeSeq": dropped,
         });
@@ -356,7 +372,7 @@ pub(crate) fn small_buffer() -> Stage {
             row(
                 "5",
                 "a job of 200 shards",
-                post(RUN, &sharded(HITS, 200, 1, collect.clone())),
+                post(RUN, &sharded(HITS, 200, 1, sum())),
                 Expect::json(201, created("many", "running", "sharded", json!(null))),
             ),
             row(

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::shapes::{
-    added, created, envelope, invite, sharded, sharded_task, single_task, state, with,
+    added, created, envelope, failure, invite, sharded, sharded_task, single_task, state, with,
 };
 use crate::answer::Expect;
 use crate::row::{Act, Row, Stage, get, post, row, seen, step};
@@ -11,21 +11,6 @@ use crate::script::{BREAKS, ECHO, ENDLESS, HITS, LOGS, NOTHING, TEXTS, THROWS, V
 use crate::worker::Device;
 
 const RUN: &str = "/api/jobs/run-js";
-
-/// An envelope of a run that failed.
-fn failure(exit_code: u8, duration_ms: u64, message: &str, stack: Value) -> Value {
-    let mut envelope = with(
-        envelope(json!(null), "none", 0),
-        json!({
-            "ok": false, "exitCode": exit_code, "durationMs": duration_ms,
-            "error": {"message": message, "stack": stack},
-        }),
-    );
-    if exit_code != 1 {
-        envelope.as_object_mut().expect("an object").remove("stats");
-    }
-    envelope
-}
 
 /// A single script that ends with this envelope.
 fn single(claim: &str, body: Value, result: Value) -> [Row; 2] {

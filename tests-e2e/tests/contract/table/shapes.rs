@@ -135,3 +135,18 @@ pub(crate) fn envelope(value: Value, kind: &str, bytes: usize) -> Value {
         "stats": {"droppedLogs": 0, "serializedReturnBytes": bytes},
     })
 }
+
+/// An envelope of a run that failed.
+pub(crate) fn failure(exit_code: u8, duration_ms: u64, message: &str, stack: Value) -> Value {
+    let mut envelope = with(
+        envelope(json!(null), "none", 0),
+        json!({
+            "ok": false, "exitCode": exit_code, "durationMs": duration_ms,
+            "error": {"message": message, "stack": stack},
+        }),
+    );
+    if exit_code != 1 {
+        envelope.as_object_mut().expect("an object").remove("stats");
+    }
+    envelope
+}
