@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -171,6 +171,16 @@ impl ServerProcess {
     /// Origin and base path, without a trailing slash.
     pub fn base(&self) -> &str {
         &self.base
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// It listens on no address.
+    pub fn address(&self) -> Result<SocketAddr> {
+        let authority = self.base.strip_prefix("http://");
+        let authority = authority.and_then(|rest| rest.split('/').next());
+        Ok(authority.context("an http address")?.parse()?)
     }
 
     /// A client with the server's key.

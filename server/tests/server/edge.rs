@@ -1,5 +1,11 @@
 //! Connections whose requests cannot be read.
 
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
 use crate::support::TestServer;
 use crate::support::raw::{RawAnswer, answer, exchange};
 
@@ -106,4 +112,18 @@ async fn nonsense_after_a_request_leaves_its_answer_as_it_is() {
         assert!(text.contains("This is no HTTP/1.1 request."), "{text}");
         assert_eq!(text.matches("x-xss-protection: 0").count(), 3, "{text}");
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_asks_nothing_more_is_ended() {
+    let server = TestServer::start().await;
+    let authority = server.url.strip_prefix("http://").unwrap();
+    let mut socket = TcpStream::connect(authority).await.unwrap();
+    let request = "GET /health HTTP/1.1\r\nhost: h\r\n\r\n";
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let ended = timeout(Duration::from_secs(20), socket.read_to_string(&mut answer));
+    ended.await.expect("it is not kept for ever").unwrap();
+    assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }

@@ -311,7 +311,7 @@ async fn an_add_is_arithmetic_whatever_a_worker_says() {
 
 #[tokio::test]
 async fn a_flood_before_or_after_hello_ends_its_own_socket_only() {
-    let server = TestServer::start().await;
+    let server = TestServer::with(&[("WS_MAX_MESSAGES_PER_WINDOW", "2000")]).await;
     let invite = server.client.invite().await;
     let mut neighbour = Worker::join(&server.url, &invite).await;
     let mut stranger = Worker::connect(&server.url).await;
@@ -328,7 +328,7 @@ async fn a_flood_before_or_after_hello_ends_its_own_socket_only() {
     let ping = Message::Ping(vec![0; 125].into());
     for (what, message) in [("messages", credit), ("pings", ping)] {
         let mut joined = Worker::join(&server.url, &invite).await;
-        joined.flood(&message, 200_000).await;
+        joined.flood(&message, 20_000).await;
         assert_eq!(joined.bye().await, ByeReason::Full, "{what}");
     }
     assert_works(&server, &mut neighbour).await;

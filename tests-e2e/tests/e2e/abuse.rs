@@ -27,11 +27,6 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// would be 25 MiB; the allocator needs some waves until it has all that it wants to keep.
 const GROWTH_BYTES: u64 = 12 * 1024 * 1024;
 
-fn address(server: &ServerProcess) -> Result<SocketAddr> {
-    let authority = server.base().strip_prefix("http://");
-    Ok(authority.context("an http address")?.parse()?)
-}
-
 /// Calls the API all the time; how long each call took.
 struct Probe {
     stop: Arc<AtomicBool>,
@@ -123,7 +118,7 @@ async fn add(cluster: &Cluster) -> Result<()> {
 async fn slow_heads_and_silent_connections_are_ended_and_disturb_nobody() -> Result<()> {
     let cluster = Cluster::start().await?;
     let tab = cluster.join().await?;
-    let address = address(&cluster.server)?;
+    let address = cluster.server.address()?;
     let mut resident = Vec::new();
     for _ in 0..3 {
         let probe = Probe::start(cluster.api());
@@ -166,11 +161,45 @@ async fn silent_worker(address: SocketAddr) -> Result<(String, Duration)> {
     Ok((status, began.elapsed()))
 }
 
+/// Asks whether the key is good, as a proxy would pass it on; the status.
+fn passed_on(cluster: &Cluster, invented: &str, key: &str) -> Result<u16> {
+    let request = ureq::get(format!("{}/api/auth/check", cluster.server.base()))
+        .header("x-forwarded-for", format!("{invented}, 192.0.2.1"))
+        .header("forwarded", format!("for={invented}"))
+        .header("x-real-ip", invented)
+        .header("x-client-token", key);
+    let request = request.config().http_status_as_error(false).build();
+    Ok(request.call()?.status().as_u16())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invented_addresses_get_nobody_past_a_limit() -> Result<()> {
+    let cluster = Cluster::start_with(|setup| setup.env("TRUST_PROXY", "1")).await?;
+    let tab = cluster.join().await?;
+    let invented = |number: u8| match number % 4 {
+        0 => "127.0.0.1".to_owned(),
+        1 => "::1".to_owned(),
+        2 => "unknown".to_owned(),
+        _ => format!("203.0.113.{number}"),
+    };
+    for number in 0..30 {
+        let status = passed_on(&cluster, &invented(number), "a wrong key")?;
+        assert_eq!(status, 401, "{number}");
+    }
+    for number in 0..40 {
+        let status = passed_on(&cluster, &invented(number), KEY)?;
+        assert_eq!(status, 429, "0 of 40 succeed, whatever they try");
+    }
+    add(&cluster).await?;
+    tab.check_console(&[])?;
+    cluster.close().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_handshakes_gets_few_seats_and_disturbs_nobody() -> Result<()> {
     let cluster = Cluster::start().await?;
     let tab = cluster.join().await?;
-    let address = address(&cluster.server)?;
+    let address = cluster.server.address()?;
     let probe = Probe::start(cluster.api());
     let mut flood = JoinSet::new();
     for _ in 0..1_000 {
@@ -219,7 +248,7 @@ fn open_files(server: &ServerProcess) -> Result<usize> {
 async fn who_does_not_read_is_given_up() -> Result<()> {
     let cluster = Cluster::start().await?;
     let tab = cluster.join().await?;
-    let address = address(&cluster.server)?;
+    let address = cluster.server.address()?;
     let dist = std::fs::read_dir(artifacts::root().join("dist"))?;
     let mut names = dist.filter_map(|file| file.ok()?.file_name().into_string().ok());
     let asset = names.find(|name| name.starts_with("worker_bg") && name.ends_with(".wasm"));
@@ -279,7 +308,7 @@ async fn at_the_file_limit_newcomers_wait_and_all_else_goes_on() -> Result<()> {
         .arg("-c")
         .arg(command)
         .start()?;
-    let address = address(&server)?;
+    let address = server.address()?;
     let mut sockets = Vec::new();
     for _ in 0..40 {
         sockets.push(TcpStream::connect(address).await?);
@@ -312,7 +341,7 @@ async fn at_the_file_limit_newcomers_wait_and_all_else_goes_on() -> Result<()> {
 async fn a_system_without_files_to_spare_makes_newcomers_wait_and_nothing_end() -> Result<()> {
     let data = TempDir::new()?;
     let server = crate::cluster::setup(&data)?.start()?;
-    let address = address(&server)?;
+    let address = server.address()?;
     let mut inside = TcpStream::connect(address).await?;
     assert_eq!(ask(&mut inside, "/health").await?, "200");
     let pid = Pid::from_raw(i32::try_from(server.id())?).context("a process")?;

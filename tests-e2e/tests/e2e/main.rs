@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of tests, too")]
 
 mod abuse;
+mod bad_frames;
 mod bad_jobs;
 mod battery;
 mod browser;

@@ -185,6 +185,11 @@ async fn nothing_that_a_server_writes_holds_a_secret() -> Result<()> {
         assert!(cluster.server.stop()?.success());
         let log = cluster.server.log();
         assert!(log.contains("/j/{invite}"), "it logs requests: {log}");
+        let is_said = |line: &&str| !line.starts_with("Listening on ");
+        for line in log.lines().filter(is_said) {
+            let is_json = serde_json::from_str::<Value>(line).is_ok();
+            assert_eq!(is_json, format == "json", "{line}");
+        }
         if let Some(secret) = secrets.find_in_log(&log) {
             panic!("the log holds {secret}: {log}");
         }
