@@ -51,9 +51,8 @@ impl Case {
         if !self.statuses.contains(&answer.status) {
             return Some(format!("{said} instead of {:?}", self.statuses));
         }
-        let security = ["content-security-policy", "x-content-type-options"];
-        if security.iter().any(|name| answer.header(name).is_none()) {
-            return Some(format!("{said} without the security headers"));
+        if let Some(header) = answer.unsafe_header() {
+            return Some(format!("{said} is wrong about {header}"));
         }
         let is_silent = answer.status >= 400 && !self.is_head && !says_why(&answer);
         is_silent.then(|| format!("{said} does not say why"))
@@ -346,6 +345,50 @@ async fn assert_works(server: &Process) {
     worker.finish(&assigned, |_| returned("42")).await;
     worker.disposed().await;
     assert_eq!(server.client.job(&id).await["result"], 42);
+}
+
+/// Whether a page has script or style of its own in its text.
+fn has_inline_code(html: &str) -> bool {
+    let html = html.to_ascii_lowercase();
+    let own_script = html.split("<script").skip(1).any(|rest| {
+        let (tag, text) = rest.split_once('>').unwrap();
+        !tag.contains("src=") || !text.starts_with("</script>")
+    });
+    let words = [
+        "<style",
+        " style=",
+        "javascript:",
+        " onclick=",
+        " onload=",
+        " onerror=",
+    ];
+    own_script || words.iter().any(|word| html.contains(word))
+}
+
+#[tokio::test]
+async fn no_page_but_the_sandbox_has_inline_code_or_may_be_framed() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Process::start(folder.path(), &[]);
+    let mut pages = 0;
+    for route in routes::all("", &Known::of(&server).await) {
+        let answer = answer(&server.url, &good(&route).bytes).await;
+        let is_sandbox = route.name == "/sandbox";
+        let policy = answer.header("content-security-policy").unwrap();
+        assert!(
+            !policy.contains("'unsafe-inline'"),
+            "{}: {policy}",
+            route.name
+        );
+        let framed_by = if is_sandbox { "'self'" } else { "'none'" };
+        let rule = format!("frame-ancestors {framed_by}");
+        assert!(policy.ends_with(&rule), "{}: {policy}", route.name);
+        let media = answer.header("content-type").unwrap_or_default();
+        if media.starts_with("text/html") {
+            pages += 1;
+            assert_eq!(has_inline_code(&answer.body), is_sandbox, "{}", route.name);
+        }
+    }
+    assert_eq!(pages, 11);
 }
 
 #[tokio::test]

@@ -10,6 +10,21 @@ use tokio::time::timeout;
 /// What does not come within this time does not come.
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// What every answer says (`HTTP_API` 15); the sandbox page, which is of an opaque origin anyway, says
+/// nothing of agent clusters.
+const SECURITY: [(&str, &str); 10] = [
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "SAMEORIGIN"),
+    ("referrer-policy", "no-referrer"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("origin-agent-cluster", "?1"),
+    ("x-dns-prefetch-control", "off"),
+    ("x-download-options", "noopen"),
+    ("x-permitted-cross-domain-policies", "none"),
+    ("x-xss-protection", "0"),
+];
+
 /// An answer as it came.
 #[derive(Debug)]
 pub(crate) struct RawAnswer {
@@ -39,6 +54,22 @@ impl RawAnswer {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())
+    }
+
+    /// A header that every answer has and this one lacks, or the other way round.
+    pub(crate) fn unsafe_header(&self) -> Option<&'static str> {
+        let policy = self.header("content-security-policy").unwrap_or_default();
+        let is_opaque = policy.starts_with("sandbox ");
+        let lacks = |(name, value): &&(&'static str, &str)| {
+            let is_exempt = is_opaque && *name == "origin-agent-cluster";
+            !is_exempt && self.header(name) != Some(*value)
+        };
+        if policy.is_empty() {
+            return Some("content-security-policy");
+        }
+        let never = ["server", "x-powered-by", "access-control-allow-origin"];
+        let lacking = SECURITY.iter().find(lacks).map(|(name, _)| *name);
+        lacking.or_else(|| never.into_iter().find(|name| self.header(name).is_some()))
     }
 
     /// The `error` text of a refusal.
