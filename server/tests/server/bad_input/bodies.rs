@@ -184,6 +184,15 @@ fn run_js() -> Vec<Body> {
         with(r#""random":7"#),
         with(r#""allowDowngrade":"yes""#),
         with(r#""redundancy":"quorum""#),
+        with(r#""priority":0"#),
+        with(r#""priority":-1"#),
+        with(r#""priority":1e300"#),
+        with(r#""priority":1.5"#),
+        with(r#""priority":[1]"#),
+        with(r#""onShardError":"ignore""#),
+        with(r#""onShardError":7"#),
+        with(r#""speculation":"no""#),
+        with(r#""speculation":{}"#),
     ];
     let bad: Vec<_> = bad.iter().map(String::as_str).collect();
     let fine = [

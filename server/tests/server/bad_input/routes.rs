@@ -141,6 +141,7 @@ pub(super) fn all(base: &str, known: &Known) -> Vec<Route> {
         page("/api/public-config"),
         get("/api/auth/check", 200),
         get("/api/connection", 200),
+        get("/api/connection", 200),
         submit("/api/invites/worker", "{\"ttlSec\":60}", 201),
         submit("/api/jobs", "{\"a\":1,\"b\":2}", 400),
         submit("/api/jobs/run-js", "{\"code\":\"return 1\"}", 400),
