@@ -1,8 +1,8 @@
-//! `cargo xtask soak`: many more schedules than fit into every test run.
+//! `cargo xtask soak`: many more schedules and deaths than fit into every test run.
 
 use anyhow::Result;
 
-use crate::tools;
+use crate::{tools, wasm};
 
 /// What `cargo xtask soak` takes.
 #[derive(Debug, clap::Args)]
@@ -13,9 +13,12 @@ pub(crate) struct Args {
     /// Schedules of the scheduler's model alone.
     #[arg(long, default_value_t = 100_000)]
     model_schedules: u64,
+    /// Deaths of a real server with real tabs.
+    #[arg(long, default_value_t = 200)]
+    kills: u64,
 }
 
-/// Runs them in release.
+/// Runs schedules in release, and the real thing as the tests do.
 pub(crate) fn run(args: &Args) -> Result<()> {
     tools::step("joined schedules", || {
         test(&["--test=joined"], "JOINED_SCHEDULES", args.schedules)
@@ -23,11 +26,25 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     tools::step("model schedules", || {
         let model = ["--lib", "model::random_schedules_hold"];
         test(&model, "MODEL_SCHEDULES", args.model_schedules)
-    })
+    })?;
+    tools::step("deaths of a server", || crashes(args.kills))
 }
 
 fn test(which: &[&str], setting: &str, schedules: u64) -> Result<()> {
     let mut command = tools::cargo(["test", "--release", "--locked", "--package=scheduler"])?;
     command.args(which).args(["--", "--nocapture"]);
     tools::run(command.env(setting, schedules.to_string()))
+}
+
+fn crashes(kills: u64) -> Result<()> {
+    wasm::run(&wasm::Args::default())?;
+    tools::run(&mut tools::cargo([
+        "build",
+        "--locked",
+        "--workspace",
+        "--bins",
+    ])?)?;
+    let mut command = tools::cargo(["test", "--locked", "--package=tests-e2e", "--test=e2e"])?;
+    command.args(["crash::", "--", "--nocapture"]);
+    tools::run(command.env("CRASH_KILLS", kills.to_string()))
 }
