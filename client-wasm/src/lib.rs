@@ -2,7 +2,7 @@
 //!
 //! Lives here: `state` (what is known, changed only by `State::apply`), `form` (what was typed, and
 //! the request it means), `words`,
-//! `figures`, `totals` and `format` (how it is put), `sse` (reading a stream), `api`
+//! `figures`, `links`, `totals` and `format` (how it is put), `sse` (reading a stream), `api`
 //! (calls to the server), `follow` (how news of a job get here), and the views that show a state.
 //! Views hold no knowledge of their own. Not here: job rules; they are `shared`'s.
 
@@ -18,6 +18,7 @@ pub mod figures;
 pub mod form;
 pub mod format;
 pub mod json;
+pub mod links;
 pub mod pace;
 pub mod retry;
 pub mod sse;

@@ -239,6 +239,7 @@ mod tests {
             invite_qr_data_url: None,
             expires_at: IsoTime(UnixMillis(99_000_000)),
             ttl_sec: 60,
+            network: None,
         };
         let state = after([Event::InviteMade {
             created: Box::new(created),

@@ -1,5 +1,6 @@
 //! What every request can reach, and the layers around the routes.
 
+use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant;
@@ -59,6 +60,8 @@ pub(crate) struct AppParts {
     pub clock: Clock,
     /// What clients prove themselves with.
     pub client_key: ClientKey,
+    /// Where we listen.
+    pub listener: SocketAddr,
     /// Invites.
     pub invites: Arc<Invites>,
     /// Session tokens.

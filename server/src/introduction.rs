@@ -1,7 +1,6 @@
 //! What a person at a terminal is shown when the server has started: where to go, with which key,
 //! and, the first time, an invite for the devices around.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 
 use shared::qr;
@@ -12,6 +11,8 @@ use shared::secrets::Secrets;
 pub struct Introduction<'a> {
     /// The server as this machine reaches it, with the base path.
     pub local_url: String,
+    /// The server as other devices of the network reach it, if that is known.
+    pub network_url: Option<String>,
     /// The secrets in force.
     pub secrets: &'a Secrets,
     /// The file that keeps some of them.
@@ -23,10 +24,10 @@ pub struct Introduction<'a> {
 impl Introduction<'_> {
     /// Lines for a terminal. They hold secrets.
     pub fn to_lines(&self) -> String {
-        let mut lines = vec![
-            format!("Client page: {}/client", self.local_url),
-            format!("Client key:  {}", self.secrets.client_api_key),
-        ];
+        let mut lines = vec![format!("Client page: {}/client", self.local_url)];
+        let elsewhere = self.network_url.iter();
+        lines.extend(elsewhere.map(|url| format!("             {url}/client, from other devices")));
+        lines.push(format!("Client key:  {}", self.secrets.client_api_key));
         if let Some(words) = self.secrets.client_key_mnemonic() {
             lines.push(format!("Mnemonic:    {words}"));
         }
@@ -44,35 +45,6 @@ impl Introduction<'_> {
     }
 }
 
-/// The address under which a browser on this machine reaches a listener.
-pub(crate) fn local(listener: SocketAddr) -> SocketAddr {
-    specified(listener, || IpAddr::V4(Ipv4Addr::LOCALHOST))
-}
-
-/// The address under which other devices of the network probably reach a listener: that of the
-/// interface towards the internet, where it listens on all of them.
-pub(crate) fn in_network(listener: SocketAddr) -> SocketAddr {
-    specified(listener, || {
-        outward_address().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
-    })
-}
-
-fn specified(mut listener: SocketAddr, address: impl FnOnce() -> IpAddr) -> SocketAddr {
-    if listener.ip().is_unspecified() {
-        listener.set_ip(address());
-    }
-    listener
-}
-
-/// Which of our addresses the system would use towards the internet. Nothing is sent: "connecting"
-/// a UDP socket only chooses a route.
-fn outward_address() -> Option<IpAddr> {
-    const DOCUMENTATION: (Ipv4Addr, u16) = (Ipv4Addr::new(192, 0, 2, 1), 9);
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-    socket.connect(DOCUMENTATION).ok()?;
-    Some(socket.local_addr().ok()?.ip())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,6 +59,7 @@ mod tests {
         };
         let mut introduction = Introduction {
             local_url: "http://127.0.0.1:8080/grid".into(),
+            network_url: None,
             secrets: &secrets,
             kept_in: Some(Path::new("data/secrets.env")),
             invite_url: None,
@@ -99,24 +72,17 @@ mod tests {
              Secrets:     data/secrets.env\n\
              Invite:      press \"Add devices\" on the client page\n"
         );
+        introduction.network_url = Some("http://192.168.1.5:8080/grid".into());
+        let second_line = introduction.to_lines().lines().nth(1).map(str::to_owned);
+        assert_eq!(
+            second_line.unwrap(),
+            "             http://192.168.1.5:8080/grid/client, from other devices"
+        );
         let link = "http://192.168.1.5:8080/grid/j/k7m2xqa";
         introduction.invite_url = Some(link.into());
         let lines = introduction.to_lines();
         let expected = format!("Invite:      {link}\n{}\n", qr::terminal(link).unwrap());
         assert!(lines.ends_with(&expected), "{lines}");
         assert!(!lines.contains("kept to itself"));
-    }
-
-    #[test]
-    fn an_address_that_was_chosen_is_kept_and_any_other_is_made_one_that_can_be_reached() {
-        let chosen: SocketAddr = "10.1.2.3:80".parse().unwrap();
-        assert_eq!((local(chosen), in_network(chosen)), (chosen, chosen));
-        for any in ["0.0.0.0:80", "[::]:80"] {
-            let any: SocketAddr = any.parse().unwrap();
-            assert_eq!(local(any), "127.0.0.1:80".parse().unwrap());
-            let reachable = in_network(any);
-            assert!(!reachable.ip().is_unspecified());
-            assert_eq!(reachable.port(), 80);
-        }
     }
 }

@@ -14,6 +14,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use shared::ids::Digest32;
+use shared::qr;
 use shared::time::UnixMillis;
 
 use crate::random;
@@ -135,6 +136,13 @@ impl InviteUrls {
     pub(crate) fn shortest(&self) -> &str {
         let shortest = self.short.as_ref().or(self.phrase.as_ref());
         shortest.unwrap_or(&self.full)
+    }
+
+    /// A picture of the QR code of the one that is easiest to check by eye; `None` where it does
+    /// not fit.
+    pub(crate) fn qr_data_url(&self) -> Option<String> {
+        let pictured = self.phrase.as_ref().or(self.short.as_ref());
+        qr::data_url(pictured.unwrap_or(&self.full)).ok()
     }
 }
 

@@ -23,6 +23,7 @@ pub mod logging;
 mod pages;
 mod proxy;
 mod random;
+mod reach;
 mod router;
 pub mod secrets;
 mod server;

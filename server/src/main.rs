@@ -115,6 +115,7 @@ fn stop_at_signal(
 async fn introduce(server: &Server, secrets: &ServerSecrets) -> anyhow::Result<()> {
     let introduction = Introduction {
         local_url: server.local_url(),
+        network_url: server.network_url(),
         secrets: &secrets.secrets,
         kept_in: secrets.kept_in.as_deref(),
         invite_url: server.first_invite_url().await?,

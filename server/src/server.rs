@@ -20,11 +20,11 @@ use crate::dispatch::{Dispatch, DispatchParts, MAX_LISTED};
 use crate::edge;
 use crate::gateway::{Gateway, GatewayParts, GatewaySettings};
 use crate::instruments::Instruments;
-use crate::introduction;
 use crate::invites::{InviteRules, Invites};
 use crate::keys::{SigningKey, SigningKeyError};
 use crate::limits::Limits;
 use crate::pages::Pages;
+use crate::reach;
 use crate::router::router;
 use crate::session_token::SessionTokens;
 use crate::signer::Signer;
@@ -148,6 +148,7 @@ impl Server {
             clock,
             client_key: ClientKey::new(&secrets.client_api_key),
             invites,
+            listener: address,
             tokens,
             store,
             dispatch,
@@ -176,8 +177,15 @@ impl Server {
 
     /// As [`Self::url`], for a browser on this machine.
     pub fn local_url(&self) -> String {
-        let address = introduction::local(self.address);
+        let address = reach::local(self.address);
         format!("http://{address}{}", self.app.base_path)
+    }
+
+    /// As [`Self::url`], for other devices of the network; `None` where that is not known.
+    pub fn network_url(&self) -> Option<String> {
+        let address = reach::in_network(self.address);
+        let is_reachable = !address.ip().is_loopback();
+        is_reachable.then(|| format!("http://{address}{}", self.app.base_path))
     }
 
     /// The shortest link of a fresh invite for the devices around, unless one was ever made: another
@@ -192,7 +200,7 @@ impl Server {
         }
         let now = app.clock.wall();
         let issued = app.invites.issue(now, app.invite_ttl_sec, None).await?;
-        let address = introduction::in_network(self.address);
+        let address = reach::in_network(self.address);
         let base = format!("http://{address}{}", app.base_path);
         Ok(Some(issued.urls(&base).shortest().to_owned()))
     }

@@ -18,7 +18,7 @@ mod time;
 mod workers;
 
 pub use envelope::{Output, RunEnvelope, RunStats, json_type};
-pub use invite::InviteCreated;
+pub use invite::{InviteCreated, NetworkLinks};
 pub use job::{
     AddCreated, ControlState, Controlled, ExecutionModel, JobCreated, JobState, JobStatus,
     RandomView, RunJsTask, ShardConfig, ShardCounts, Stopped, TaskView,

@@ -13,6 +13,7 @@ use crate::components::copy_field::copy_field;
 use crate::components::field::{Wrong, answer};
 use crate::form::{invite_label, invite_request};
 use crate::format;
+use crate::links::InviteLinks;
 use crate::state::{Event, Invite as Made, State};
 
 /// The form of an invite, and the invite made last.
@@ -91,14 +92,19 @@ fn card(store: Store, invite: Made) -> AnyView {
         store.apply(Event::InviteClosed);
         browser::focus("make-invite");
     };
+    let links = InviteLinks::of(&invite.created);
+    let only_here = links.is_for_this_computer_only.then(only_here);
     view! {
         <div id="invite" class="card" role="group" aria-labelledby="invite-title">
             <div class="heading">
                 <h3 id="invite-title">{title}</h3>
                 <button type="button" id="close-invite" on:click=close>"Hide"</button>
             </div>
-            {invite.created.invite_qr_data_url.clone().map(qr_code)}
-            {links(invite)}
+            {only_here}
+            <div class="ways">
+                {links.qr_data_url.clone().map(qr_code)}
+                <div>{ways(links)}</div>
+            </div>
             <p class="hint" id="invite-left" role="timer">{left}</p>
             <p class="hint">"Unless the server is set otherwise, the next invite takes its place."</p>
         </div>
@@ -106,26 +112,33 @@ fn card(store: Store, invite: Made) -> AnyView {
     .into_any()
 }
 
+fn only_here() -> AnyView {
+    view! {
+        <p id="only-here" class="error">
+            "Only this computer can open this link: the server listens on its own address \
+             alone, or its address in the network is not known. Start it with HOST=0.0.0.0, or \
+             open this page under an address that the other devices can use."
+        </p>
+    }
+    .into_any()
+}
+
 /// The ways to pass it on, the handiest first.
-fn links(invite: Made) -> Vec<AnyView> {
-    let invite = invite.created;
-    let phrase_or_short = invite.phrase_invite_url.or(invite.short_invite_url.clone());
-    let (handy, full) = match phrase_or_short {
-        Some(handy) => (handy, Some(invite.invite_url)),
-        None => (invite.invite_url, None),
-    };
+fn ways(links: InviteLinks) -> Vec<AnyView> {
+    let (words, typed_at) = links.words.unzip();
+    let typed_at = typed_at.map(|address| {
+        view! { <p class="hint" id="typed-at">"Typed at " <b>{address}</b></p> }.into_any()
+    });
+    let field = |id, label, text: Option<String>| Some(copy_field(id, label, text?));
     [
-        ("invite-link", "Link", Some(handy)),
-        ("invite-words", "Words to say aloud", invite.phrase_code),
-        (
-            "invite-short",
-            "Short link to type",
-            invite.short_invite_url,
-        ),
-        ("invite-full", "Full link", full),
+        field("invite-link", "Link", Some(links.handy)),
+        field("invite-words", "Words to say aloud", words),
+        typed_at,
+        field("invite-short", "Short link to type", links.short),
+        field("invite-full", "Full link", links.full),
     ]
     .into_iter()
-    .filter_map(|(id, label, text)| Some(copy_field(id, label, text?)))
+    .flatten()
     .collect()
 }
 
@@ -138,8 +151,10 @@ fn left(state: &State, now: UnixMillis) -> Option<String> {
 
 fn qr_code(url: String) -> AnyView {
     view! {
-        <img class="qr" id="invite-qr" src=url.clone() alt="QR code of the link" width="320" height="320"/>
-        <p><a class="button" id="download-qr" href=url download="invite.png">"Download QR code"</a></p>
+        <div>
+            <img class="qr" id="invite-qr" src=url.clone() alt="QR code of the link" width="320" height="320"/>
+            <p><a class="button" id="download-qr" href=url download="invite.png">"Download QR code"</a></p>
+        </div>
     }
     .into_any()
 }

@@ -6,15 +6,15 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
-use shared::api::{InviteCreated, IsoTime};
-use shared::qr;
+use shared::api::{InviteCreated, IsoTime, NetworkLinks};
 
 use super::ApiError;
 use super::body::JsonBody;
 use crate::app::App;
 use crate::auth::ApiClient;
 use crate::invites::{Destination, Issued, WORKER_PAGE, links};
-use crate::proxy::Caller;
+use crate::proxy::{Authority, Caller};
+use crate::reach;
 use crate::store::InviteLink;
 
 /// Seconds that an invite holds at least and at most.
@@ -38,16 +38,30 @@ pub(crate) async fn create(
         .invites
         .issue(app.clock.wall(), ttl_sec, wish.label)
         .await?;
-    let base = app.url_for(&headers, caller);
-    Ok((StatusCode::CREATED, Json(answer(&base, issued, ttl_sec))))
+    let known_as = Authority::of(&headers, caller);
+    let elsewhere = reach::beyond_this_computer(app.listener, &known_as, caller)
+        .map(|address| network_links(&format!("http://{address}{}", app.base_path), &issued));
+    let mut created = answer(&app.url_for(&headers, caller), issued, ttl_sec);
+    created.network = elsewhere;
+    Ok((StatusCode::CREATED, Json(created)))
+}
+
+/// `base` is the app's root as other devices of the network know it.
+fn network_links(base: &str, issued: &Issued) -> NetworkLinks {
+    let urls = issued.urls(base);
+    NetworkLinks {
+        invite_qr_data_url: urls.qr_data_url(),
+        invite_url: urls.full,
+        short_invite_url: urls.short,
+        phrase_invite_url: urls.phrase,
+    }
 }
 
 /// `base` is the app's root as the client knows it.
 fn answer(base: &str, issued: Issued, ttl_sec: u64) -> InviteCreated {
     let urls = issued.urls(base);
-    let pictured = urls.phrase.as_ref().or(urls.short.as_ref());
     InviteCreated {
-        invite_qr_data_url: qr::data_url(pictured.unwrap_or(&urls.full)).ok(),
+        invite_qr_data_url: urls.qr_data_url(),
         invite_token: issued.token.0,
         invite_url: urls.full,
         short_code: issued.code,
@@ -60,6 +74,7 @@ fn answer(base: &str, issued: Issued, ttl_sec: u64) -> InviteCreated {
         phrase_invite_url: urls.phrase,
         expires_at: IsoTime(issued.expires_at),
         ttl_sec,
+        network: None,
     }
 }
 

@@ -5,7 +5,8 @@ use std::process::{Command, Output};
 
 use serde_json::json;
 
-use crate::support::{Process, Worker, run_to_end, shown_on_terminal};
+use crate::support::server::KEY;
+use crate::support::{Client, Process, Worker, run_to_end, shown_on_terminal};
 
 fn lines(bytes: &[u8]) -> Vec<String> {
     String::from_utf8(bytes.to_vec())
@@ -81,7 +82,8 @@ fn gen_secrets_prints_five_lines_that_a_server_starts_with_in_production() {
 async fn on_a_terminal_it_shows_where_to_go_with_which_key_and_at_first_an_invite() {
     let folder = tempfile::tempdir().unwrap();
     let everywhere = [("HOST", "0.0.0.0"), ("LOG_LEVEL", "warn")];
-    let shown = shown_on_terminal(folder.path(), &everywhere);
+    let mut shown = shown_on_terminal(folder.path(), &everywhere);
+    shown.retain(|line| !line.ends_with("/client, from other devices"));
     let value = |label: &str| {
         let line = shown.iter().find_map(|line| line.strip_prefix(label));
         line.expect(label).trim().to_owned()
@@ -99,13 +101,52 @@ async fn on_a_terminal_it_shows_where_to_go_with_which_key_and_at_first_an_invit
     let qr = shared::qr::terminal(&invite).unwrap();
     assert_eq!(shown[5..].join("\n"), qr, "the link as a QR code");
 
-    let again = shown_on_terminal(folder.path(), &everywhere);
+    let mut again = shown_on_terminal(folder.path(), &everywhere);
+    again.retain(|line| !line.ends_with("/client, from other devices"));
     assert!(!again.contains(&format!("Invite:      {invite}")));
     assert_eq!(again.len(), 5, "no invite that would replace the first");
     let server = Process::start(folder.path(), &[]);
     let code = invite.rsplit_once('/').unwrap().1;
     let followed = server.client.get(&format!("/j/{code}")).await;
     assert_eq!(followed.status, 302);
+}
+
+#[tokio::test]
+async fn an_invite_made_on_this_computer_has_links_for_the_devices_around_beside_its_own() {
+    let made_at = async |host: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Process::start(folder.path(), &[("HOST", host)]);
+        let port = server.url.rsplit_once(':').unwrap().1;
+        let client = Client::new(&format!("http://127.0.0.1:{port}"), KEY);
+        let invite = client.post("/api/invites/worker", &json!({})).await.json();
+        let here = format!("http://127.0.0.1:{port}/worker?invite=");
+        assert!(invite["inviteUrl"].as_str().unwrap().starts_with(&here));
+        (invite, here)
+    };
+    let (invite, _) = made_at("127.0.0.1").await;
+    assert!(invite.get("network").is_none(), "{invite}");
+
+    let (invite, here) = made_at("0.0.0.0").await;
+    let Some(network) = invite.get("network") else {
+        // A computer without any network has no other address to tell.
+        assert!(!has_network());
+        return;
+    };
+    let full = network["inviteUrl"].as_str().unwrap();
+    assert!(!full.starts_with(&here), "{full}");
+    let (host, _) = full.split_once("/worker").unwrap();
+    for (name, path, part) in [
+        ("shortInviteUrl", "j", "shortCode"),
+        ("phraseInviteUrl", "p", "phraseSlug"),
+    ] {
+        let link = format!("{host}/{path}/{}", invite[part].as_str().unwrap());
+        assert_eq!(network[name], link);
+    }
+}
+
+fn has_network() -> bool {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket.connect("192.0.2.1:9").is_ok()
 }
 
 #[test]
