@@ -149,6 +149,57 @@ async fn a_cancelled_job_has_failed_and_its_results_are_stale() {
     assert_eq!(refusal(&server.client, &id, "resume").await, "terminal");
 }
 
+/// A job of which a worker has computed a part; how many shards that are.
+async fn begun(client: &Client, worker: &mut Worker) -> (String, u64) {
+    let id = client
+        .submit("/api/jobs/run-js", &sharded(1_000_000_000))
+        .await;
+    let first = worker.assigned().await;
+    worker.finish(&first, |_| returned(&value(1))).await;
+    worker.all_disposed(first.attempts()).await;
+    (id, first.attempts() as u64)
+}
+
+#[tokio::test]
+async fn what_was_added_up_before_a_job_was_cancelled_stays_readable() {
+    let server = TestServer::start().await;
+    let mut worker = server.worker().await;
+    let (id, counted) = begun(&server.client, &mut worker).await;
+    order(&server.client, &id, "cancel").await;
+    for state in [
+        server.client.job(&id).await,
+        server.client.job_without_result(&id).await,
+    ] {
+        assert_eq!(state["error"], "stopped_by_client");
+        assert_eq!(state["result"], Value::Null);
+        assert_eq!(
+            (
+                &state["partial"]["completedShards"],
+                &state["partial"]["aggregate"]
+            ),
+            (
+                &json!(counted),
+                &json!({"hits": counted, "samples": counted})
+            )
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_was_added_up_before_a_job_failed_stays_readable() {
+    let server = TestServer::start().await;
+    let mut worker = server.worker().await;
+    let (id, counted) = begun(&server.client, &mut worker).await;
+    let second = worker.assigned().await;
+    worker.finish(&second, |_| returned("{}")).await;
+    let mut follower = server.client.stream(&id).await;
+    while follower.next().await.is_some() {}
+    let state = server.client.job(&id).await;
+    assert_eq!(state["status"], "failed");
+    let hits = state["partial"]["aggregate"]["hits"].as_u64();
+    assert_eq!(hits, Some(counted), "{state}");
+}
+
 #[tokio::test]
 async fn stopping_everything_counts_what_had_not_ended() {
     let server = TestServer::start().await;

@@ -142,8 +142,8 @@ pub struct JobState {
     pub result: Option<Box<RawValue>>,
     /// Why it failed.
     pub error: Option<String>,
-    /// What the shards completed so far amount to; only of a sharded job that has not ended, and
-    /// not of `collect` (addition).
+    /// What the shards completed so far amount to; only of a sharded job without a result, because
+    /// it has not ended or has failed, and not of `collect` (addition).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partial: Option<ReducedResult>,
     /// Why it cannot go on at the moment (addition).

@@ -34,11 +34,7 @@ pub(super) fn of_live(job: JobId, live: &LiveJob) -> JobState {
     let (status, control) = standing::of_running(plan, &live.view.progress, live.has_workers);
     let mut state = unfinished(job, &live.spec, completed, failed, control);
     state.status = status;
-    state.partial = live
-        .spec
-        .reducer()
-        .filter(|reducer| !reducer.keeps_rows())
-        .map(|reducer| reduced(reducer, plan, &live.view.reducer_state, completed));
+    state.partial = partial(&live.spec, &live.view.reducer_state, completed);
     state.waiting = (!live.has_workers).then(|| "no worker".into());
     state
 }
@@ -85,10 +81,23 @@ pub(super) fn of_stored(stored: &StoredJob, detail: Detail) -> JobState {
                     .into()
             });
         }
-        Some(Outcome::Failed(text)) => state.error = Some(text.clone()),
-        Some(Outcome::Cancelled) => state.error = Some(STOPPED.into()),
+        Some(Outcome::Failed(text)) => without_result(&mut state, stored, text),
+        Some(Outcome::Cancelled) => without_result(&mut state, stored, STOPPED),
     }
     state
+}
+
+/// What was computed before a job ended early was paid for; its owner may want to see it.
+fn without_result(state: &mut JobState, stored: &StoredJob, error: &str) {
+    let Progress {
+        completed,
+        reducer_state,
+        ..
+    } = &stored.progress;
+    state.error = Some(error.into());
+    state.partial = reducer_state
+        .as_ref()
+        .and_then(|folded| partial(&stored.spec, folded, *completed));
 }
 
 fn unfinished(
@@ -120,6 +129,12 @@ fn single(spec: &JobSpec, result: &ShardResult) -> Box<RawValue> {
         }
         JobSpec::RunJs(run) => RunEnvelope::new(result, &run.args, run.timeout_ms).into(),
     }
+}
+
+/// What the shards of a job without its result amount to; `None` for one that keeps them all.
+fn partial(spec: &JobSpec, folded: &ReducerState, completed: u64) -> Option<ReducedResult> {
+    let reducer = spec.reducer().filter(|reducer| !reducer.keeps_rows())?;
+    Some(reduced(reducer, spec.plan(), folded, completed))
 }
 
 /// What the completed shards amount to.
