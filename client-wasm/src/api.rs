@@ -12,7 +12,7 @@ use web_sys::{AbortSignal, Blob, Request, RequestInit, Response};
 
 pub(crate) use bytes::Bytes;
 
-use crate::state::Key;
+use crate::state::{Key, Order};
 
 /// Bytes of a job's answer that are read to show its result; of what is longer, only the beginning.
 const MAX_SHOWN_BYTES: usize = 4 * 1024 * 1024;
@@ -98,6 +98,17 @@ pub(crate) async fn submit(
             Ok((created.job_id, created.note))
         }
     }
+}
+
+/// Tells the server what the owner of a job wants.
+pub(crate) async fn order(key: &Key, id: JobId, order: Order) -> Result<(), CallError> {
+    let path = match order {
+        Order::Pause => "pause",
+        Order::Resume => "resume",
+        Order::Stop => "cancel",
+    };
+    let path = format!("api/jobs/{id}/{path}");
+    answer(key.into(), &path, Some("{}")).await.map(|_| ())
 }
 
 /// The job's state without its result.

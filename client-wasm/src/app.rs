@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
+use shared::api::WorkerList;
 use shared::ids::JobId;
 use shared::time::UnixMillis;
 
@@ -14,11 +15,11 @@ use crate::components::new_job::Typed;
 use crate::follow::{self, Following};
 use crate::pages::{dashboard::Dashboard, sign_in::SignIn};
 use crate::retry::Retry;
-use crate::state::{Access, Event, Key, State};
+use crate::state::{Access, Event, Key, Standing, State};
 use crate::storage;
 use crate::words;
 
-const WORKERS_EVERY: Duration = Duration::from_secs(2);
+const ASK_EVERY: Duration = Duration::from_secs(2);
 const TICK: Duration = Duration::from_secs(1);
 
 /// The state, as every view gets it.
@@ -39,7 +40,13 @@ impl Store {
     }
 
     pub(crate) fn apply(self, event: Event) {
-        self.state.update(|state| state.apply(event));
+        self.state.update(|state| {
+            let before = state.history.clone();
+            state.apply(event);
+            if state.history != before {
+                storage::keep_history(&state.history);
+            }
+        });
     }
 
     /// A part of the state; views that read it change only when it does. A function pointer, so
@@ -88,7 +95,7 @@ impl Store {
             match api::check_key(&key).await {
                 Ok(()) => {
                     if let Some(id) = storage::load_job() {
-                        self.apply(Event::JobFollowedAgain(id));
+                        self.apply(Event::JobReopened(id));
                     }
                     return self.let_in(key).await;
                 }
@@ -101,12 +108,19 @@ impl Store {
 
     async fn let_in(self, key: Key) {
         storage::keep_key(&key);
+        // What comes first on the page depends on the devices.
+        self.take_workers(api::workers(&key).await);
         self.apply(Event::SignedIn(key));
-        self.apply(Event::Recovered);
+        browser::sleep(Duration::ZERO).await;
+        let devices_first = self.peek(|state| state.devices_first);
+        browser::focus(if devices_first {
+            "devices-title"
+        } else {
+            "new-job"
+        });
         if let Some(id) = self.peek(|state| state.job.as_ref().map(|job| job.id)) {
             self.follow(id);
         }
-        self.load_workers().await;
     }
 
     /// The key is not accepted (any more).
@@ -131,6 +145,14 @@ impl Store {
         browser::focus("job-title");
     }
 
+    /// Shows a job of the history.
+    pub(crate) fn reopen(self, id: JobId) {
+        storage::keep_job(id);
+        self.apply(Event::JobReopened(id));
+        self.follow(id);
+        browser::focus("job-title");
+    }
+
     fn follow(self, id: JobId) {
         if let Some(key) = self.key() {
             self.following.set_value(Some(follow::start(self, key, id)));
@@ -150,9 +172,15 @@ impl Store {
         }
     }
 
-    async fn load_workers(self) {
+    /// Asks which devices are connected, and what they do.
+    pub(crate) async fn load_workers(self) {
         let Some(key) = self.key() else { return };
-        match api::workers(&key).await {
+        let answer = api::workers(&key).await;
+        self.take_workers(answer);
+    }
+
+    fn take_workers(self, answer: Result<WorkerList, CallError>) {
+        match answer {
             Ok(workers) => {
                 self.apply(Event::WorkersLoaded(workers));
                 self.apply(Event::Recovered);
@@ -165,11 +193,36 @@ impl Store {
         }
     }
 
-    async fn keep_workers_current(self) {
+    async fn keep_current(self) {
         loop {
-            browser::sleep(WORKERS_EVERY).await;
+            browser::sleep(ASK_EVERY).await;
             if browser::is_visible() {
                 self.load_workers().await;
+                self.hear_of_earlier_jobs().await;
+            }
+        }
+    }
+
+    async fn hear_of_earlier_jobs(self) {
+        let past = self.peek(|state| {
+            let shown = state.job.as_ref().map(|job| job.id);
+            state.history.besides(shown)
+        });
+        for past in past.into_iter().filter(|past| past.standing.is_open()) {
+            let Some(key) = self.key() else { return };
+            let standing = match api::job((&key).into(), past.id).await {
+                Ok(members) => members.read().ok().map(|state| Some(Standing::of(&state))),
+                Err(CallError::Refused { status: 404, .. }) => Some(None),
+                // Of all other trouble the devices' list tells.
+                Err(
+                    CallError::Unauthorized(_)
+                    | CallError::Refused { .. }
+                    | CallError::Unreachable
+                    | CallError::NotUnderstood,
+                ) => None,
+            };
+            if let Some(standing) = standing {
+                self.apply(Event::JobHeardOf(past.id, standing));
             }
         }
     }
@@ -180,21 +233,27 @@ impl Store {
 pub(crate) fn App() -> impl IntoView {
     let store = Store::new();
     provide_context(store);
-    provide_context(Typed::default());
+    let typed = Typed::default();
+    provide_context(typed);
+    store.apply(Event::HistoryFound(storage::load_history()));
     if let Some(key) = storage::load_key() {
         spawn_local(store.return_with(key));
     }
-    spawn_local(store.keep_workers_current());
+    spawn_local(store.keep_current());
     set_interval(move || store.now.set(browser::now()), TICK);
     let is_in = store.select(|state| state.key().map(|_| String::new()));
     let is_returning = store.select(|state| (state.access == Access::Returning).then(String::new));
     let trouble = store.select(|state| state.trouble.clone());
+    let sign_out = move |_| {
+        store.sign_out();
+        typed.forget();
+    };
     let title = store.select(|state| Some(words::title(state)));
     Effect::new(move |_| browser::set_title(&title.get().unwrap_or_default()));
     view! {
         <header>
             <h1>"Cluster"</h1>
-            <button id="sign-out" hidden=flag(move || is_in.with(Option::is_none)) on:click=move |_| store.sign_out()>
+            <button id="sign-out" hidden=flag(move || is_in.with(Option::is_none)) on:click=sign_out>
                 "Sign out"
             </button>
         </header>

@@ -6,7 +6,9 @@ use js_sys::Promise;
 use shared::time::UnixMillis;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Blob, HtmlAnchorElement, HtmlElement, Url};
+use web_sys::{
+    Blob, Clipboard, HtmlAnchorElement, HtmlDocument, HtmlElement, HtmlTextAreaElement, Url, Window,
+};
 
 /// How long the browser is given to begin saving a file before its bytes are let go.
 const SAVING: Duration = Duration::from_secs(60);
@@ -42,6 +44,12 @@ pub(crate) fn focus(id: &str) {
     }
 }
 
+/// Whether the keyboard is in a field of one line.
+pub(crate) fn is_in_line(event: &web_sys::Event) -> bool {
+    let target = event.target();
+    target.is_some_and(|target| target.has_type::<web_sys::HtmlInputElement>())
+}
+
 /// The title of the tab.
 pub(crate) fn set_title(title: &str) {
     if let Some(document) = document() {
@@ -54,19 +62,29 @@ pub(crate) fn is_visible() -> bool {
     document().is_none_or(|document| !document.hidden())
 }
 
-/// Copies `text` to the clipboard; false where the browser does not allow it.
-pub(crate) async fn copy(text: &str) -> bool {
-    // Only secure contexts have a clipboard.
-    let Some(window) = web_sys::window().filter(|window| window.is_secure_context()) else {
-        return false;
-    };
-    let written = window.navigator().clipboard().write_text(text);
-    JsFuture::from(written).await.is_ok()
+/// The clipboard, which only secure contexts have.
+pub(crate) fn clipboard() -> Option<Clipboard> {
+    let window = web_sys::window().filter(Window::is_secure_context)?;
+    Some(window.navigator().clipboard())
 }
 
-/// Selects what stands in the field `id`, so that it can be copied by hand.
+/// Puts `text` there; false where the browser does not allow it.
+pub(crate) async fn write(clipboard: Clipboard, text: &str) -> bool {
+    JsFuture::from(clipboard.write_text(text)).await.is_ok()
+}
+
+/// Selects what stands in the field `id`, and copies it without a clipboard. False where the
+/// browser does not do it; then it can be copied by hand. To be called while a press is handled.
+pub(crate) fn select_and_copy(id: &str) -> bool {
+    focus(id);
+    select(id);
+    let document = document().and_then(|it| it.dyn_into::<HtmlDocument>().ok());
+    document.is_some_and(|document| document.exec_command("copy").unwrap_or(false))
+}
+
+/// Selects what stands in the field `id`.
 pub(crate) fn select(id: &str) {
-    let field = html_element(id).and_then(|it| it.dyn_into::<web_sys::HtmlInputElement>().ok());
+    let field = html_element(id).and_then(|it| it.dyn_into::<HtmlTextAreaElement>().ok());
     if let Some(field) = field {
         field.select();
     }

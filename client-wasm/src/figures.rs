@@ -1,6 +1,6 @@
 //! The figures of a job: how much is done, how fast, how long.
 
-use shared::api::ShardCounts;
+use shared::api::{JobStatus, ShardCounts};
 use shared::time::UnixMillis;
 
 use crate::format;
@@ -32,7 +32,7 @@ impl Figures {
             (Some(shards), true) => (average(shards, elapsed), "Took", took(elapsed)),
             (None, false) => (
                 String::new(),
-                "Running for",
+                going_for(job),
                 elapsed.map_or_else(unknown, format::clock),
             ),
             (None, true) => (String::new(), "Took", took(elapsed)),
@@ -43,6 +43,16 @@ impl Figures {
             time_label,
             time,
         }
+    }
+}
+
+/// What the time of a job without shards is counted for.
+fn going_for(job: &FollowedJob) -> &'static str {
+    let state = job.state.as_ref();
+    match state.map(|state| (state.status, state.waiting.is_some())) {
+        Some((_, true)) => "Waiting for a device",
+        Some((JobStatus::Running, false)) => "Running for",
+        None | Some((JobStatus::Queued | JobStatus::Done | JobStatus::Failed, false)) => "Waiting",
     }
 }
 
@@ -159,7 +169,7 @@ mod tests {
             "Took",
             "1 min 0 s",
         );
-        let found_again = Event::JobFollowedAgain(ID.parse().unwrap());
+        let found_again = Event::JobReopened(ID.parse().unwrap());
         check(at(99_000, found_again, &seen[1..]), "–", "Took", "–");
     }
 
@@ -170,6 +180,18 @@ mod tests {
             "",
             "Running for",
             "0:12",
+        );
+        let waits = |changes: Value| {
+            let mut body = single("queued");
+            body.as_object_mut()
+                .unwrap()
+                .extend(changes.as_object().unwrap().clone());
+            at(12_000, submitted(), &[(0, body)]).1
+        };
+        assert_eq!(waits(json!({})), "Waiting");
+        assert_eq!(
+            waits(json!({"waiting": "no worker"})),
+            "Waiting for a device"
         );
         let seen = [(0, single("queued")), (850, single("done"))];
         check(at(12_000, submitted(), &seen), "", "Took", "850 ms");

@@ -100,6 +100,10 @@ impl Follower {
                 return;
             }
         }
+        if self.control.is_wanted.get() {
+            // Devices that were busy with it are not any more.
+            self.store.load_workers().await;
+        }
     }
 
     fn awaited(&self) -> Option<Awaited> {

@@ -97,10 +97,36 @@ impl FieldError {
     }
 }
 
+/// Ends each field of a form that is kept as text: a character that no key types.
+const SEPARATOR: char = '\u{1f}';
+
+/// The script that the form starts with.
+const EXAMPLE: &str = include_str!("../../examples/pi-sharded.js");
+
+/// Whether a script of so many bytes is the one that the form starts with.
+pub const fn is_example(code_bytes: usize) -> bool {
+    code_bytes == EXAMPLE.len()
+}
+
+/// The key in what was typed or pasted: a line of a file of secrets is taken for what it sets.
+pub fn typed_key(text: &str) -> &str {
+    let text = text.trim();
+    let text = text.strip_prefix("export ").unwrap_or(text);
+    let value = ["CLIENT_API_KEY_MNEMONIC", "CLIENT_API_KEY"]
+        .iter()
+        .find_map(|name| text.strip_prefix(name)?.trim_start().strip_prefix('='));
+    let value = value.unwrap_or(text).trim();
+    ['"', '\'']
+        .iter()
+        .find_map(|&quote| value.strip_prefix(quote)?.strip_suffix(quote))
+        .unwrap_or(value)
+        .trim()
+}
+
 impl Default for ScriptForm {
     fn default() -> Self {
         Self {
-            code: include_str!("../../examples/pi-sharded.js").to_owned(),
+            code: EXAMPLE.to_owned(),
             args: String::new(),
             timeout_ms: "0".to_owned(),
             total_units: "200000000".to_owned(),
@@ -164,6 +190,53 @@ struct InviteRequest<'a> {
 }
 
 impl ScriptForm {
+    /// As text, which [`Self::from_text`] reads.
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        for field in [
+            &self.code,
+            &self.args,
+            &self.timeout_ms,
+            &self.total_units,
+            &self.units_per_shard,
+            &self.reducer,
+            &self.sum_fields,
+            &self.extreme_field,
+        ] {
+            text.push_str(field);
+            text.push(SEPARATOR);
+        }
+        text
+    }
+
+    /// From text; `None` for text of another shape.
+    pub fn from_text(text: &str) -> Option<Self> {
+        let fields: Vec<String> = text
+            .split_terminator(SEPARATOR)
+            .map(str::to_owned)
+            .collect();
+        let [
+            code,
+            args,
+            timeout_ms,
+            total_units,
+            units_per_shard,
+            reducer,
+            sum_fields,
+            extreme_field,
+        ] = fields.try_into().ok()?;
+        Some(Self {
+            code,
+            args,
+            timeout_ms,
+            total_units,
+            units_per_shard,
+            reducer,
+            sum_fields,
+            extreme_field,
+        })
+    }
+
     /// Whether the job is to be cut into shards.
     pub fn is_sharded(&self) -> bool {
         !self.total_units.trim().is_empty() || !self.units_per_shard.trim().is_empty()
@@ -372,6 +445,38 @@ mod tests {
         );
         assert_eq!(request["allowDowngrade"], false);
         assert_eq!(form().total_shards(), Some(100));
+    }
+
+    #[test]
+    fn a_draft_survives_as_text() {
+        let draft = ScriptForm {
+            code: "return '\"\\n\u{1f980}'".into(),
+            args: "{\n}".into(),
+            units_per_shard: String::new(),
+            reducer: "min".into(),
+            extreme_field: "x".into(),
+            ..form()
+        };
+        assert_eq!(ScriptForm::from_text(&draft.to_text()), Some(draft));
+        for other in ["", "only the code", &SEPARATOR.to_string().repeat(9)] {
+            assert_eq!(ScriptForm::from_text(other), None);
+        }
+    }
+
+    #[test]
+    fn a_key_is_found_in_a_line_of_a_file_of_secrets() {
+        for (typed, key) in [
+            (" abc-_9 ", "abc-_9"),
+            ("CLIENT_API_KEY=abc\n", "abc"),
+            ("export CLIENT_API_KEY = \"abc\"", "abc"),
+            ("CLIENT_API_KEY_MNEMONIC='lamp river'", "lamp river"),
+            ("'lamp river'", "lamp river"),
+            ("\"", "\""),
+            ("CLIENT_API_KEYS=abc", "CLIENT_API_KEYS=abc"),
+            ("", ""),
+        ] {
+            assert_eq!(typed_key(typed), key, "{typed}");
+        }
     }
 
     #[test]

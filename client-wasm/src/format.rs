@@ -53,6 +53,16 @@ pub fn about(ms: u64) -> String {
     }
 }
 
+/// How long ago something was: `just now`, `5 min ago`, `3 h ago`, `2 d ago`.
+pub fn ago(ms: u64) -> String {
+    match ms {
+        0..MINUTE => "just now".to_owned(),
+        MINUTE..HOUR => format!("{} min ago", ms / MINUTE),
+        HOUR..DAY => format!("{} h ago", ms / HOUR),
+        DAY.. => format!("{} d ago", grouped(ms / DAY)),
+    }
+}
+
 /// A time that runs down: `0:07`, `59:32`, `1:02:03`. The second that has begun counts.
 pub fn clock(ms: u64) -> String {
     let seconds = ms.div_ceil(SECOND);
@@ -145,6 +155,18 @@ mod tests {
             (u64::MAX / 2, "more than a year"),
         ] {
             assert_eq!(about(ms), text);
+        }
+    }
+
+    #[test]
+    fn the_past_is_told_in_one_unit() {
+        for (ms, text) in [
+            (59_999, "just now"),
+            (60_000, "1 min ago"),
+            (3_600_000, "1 h ago"),
+            (200_000_000, "2 d ago"),
+        ] {
+            assert_eq!(ago(ms), text);
         }
     }
 

@@ -2,8 +2,6 @@
 //!
 //! Not here: making invites (`api`), showing them (the views).
 
-use std::net::IpAddr;
-
 use shared::api::InviteCreated;
 
 /// The ways to open an invite, as other devices can use them where that is known.
@@ -54,22 +52,26 @@ impl InviteLinks {
     }
 }
 
-/// The host of an absolute URL, without its port.
+/// The host of an absolute URL, with its port.
 fn host(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split('/').next().unwrap_or(rest);
-    match authority.strip_prefix('[') {
-        Some(address) => address.split(']').next().unwrap_or(address),
-        None => authority.split(':').next().unwrap_or(authority),
-    }
+    url.split('/').nth(2).unwrap_or_default()
 }
 
 /// Whether a host means the computer of whoever opens it.
 fn is_this_computer(host: &str) -> bool {
-    host.parse().map_or_else(
-        |_| host == "localhost" || host.ends_with(".localhost"),
-        |address: IpAddr| address.is_loopback(),
-    )
+    if host.starts_with("[::1]") {
+        return true;
+    }
+    let name = host.split(':').next().unwrap_or_default();
+    name == "localhost" || name.ends_with(".localhost") || is_loopback(name)
+}
+
+/// Whether it is an IPv4 address of the network 127.
+fn is_loopback(name: &str) -> bool {
+    let is_address = name
+        .bytes()
+        .all(|byte| byte == b'.' || byte.is_ascii_digit());
+    is_address && name.starts_with("127.")
 }
 
 #[cfg(test)]
@@ -125,6 +127,8 @@ mod tests {
             ("http://192.168.1.5:8080", false),
             ("http://[fd00::1]:8080", false),
             ("https://grid.example/127.0.0.1", false),
+            ("https://127.example", false),
+            ("https://localhost.example", false),
         ] {
             let links = InviteLinks::of(&invite(base));
             assert_eq!(links.is_for_this_computer_only, is_only_here, "{base}");

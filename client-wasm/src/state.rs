@@ -1,5 +1,6 @@
 //! What the dashboard knows. It changes by `apply` alone, which is pure and tested natively.
 
+mod history;
 mod job;
 mod outcome;
 
@@ -9,7 +10,8 @@ use shared::api::{InviteCreated, WorkerList};
 use shared::ids::JobId;
 use shared::time::UnixMillis;
 
-pub use job::{Awaited, FollowedJob, JobEvent, Link};
+pub use history::{History, Past, Standing};
+pub use job::{Awaited, FollowedJob, JobEvent, Link, Order};
 pub use outcome::{Collected, MAX_ROWS, NotReadable, Outcome};
 
 /// The client key as it was typed.
@@ -31,8 +33,14 @@ pub struct State {
     pub workers: Option<WorkerList>,
     /// The invite made last.
     pub invite: Option<Invite>,
-    /// The job submitted last.
+    /// The job that is shown.
     pub job: Option<FollowedJob>,
+    /// It and those before it.
+    pub history: History,
+    /// Devices come first on the page: there was none when the user came.
+    pub devices_first: bool,
+    /// The invite is folded away.
+    pub is_invite_folded: bool,
     /// Why what is shown may be out of date.
     pub trouble: Option<String>,
 }
@@ -87,8 +95,8 @@ pub enum Event {
         /// When it came.
         at: UnixMillis,
     },
-    /// The user has no use for the invite any more.
-    InviteClosed,
+    /// The user folds the invite away, or opens it again.
+    InviteFolded(bool),
     /// The server took a job, which is followed from here on.
     JobSubmitted {
         /// The job.
@@ -98,8 +106,12 @@ pub enum Event {
         /// When.
         at: UnixMillis,
     },
-    /// The page was loaded anew while it followed a job.
-    JobFollowedAgain(JobId),
+    /// What an earlier page of this tab remembered of its jobs.
+    HistoryFound(History),
+    /// A job of the history is to be shown: it was when the page was loaded anew, or the user wants it.
+    JobReopened(JobId),
+    /// How a job of the history stands; `None` where the server does not know it any more.
+    JobHeardOf(JobId, Option<Standing>),
     /// Something came of a job.
     Job {
         /// Which.
@@ -121,28 +133,51 @@ impl State {
         match event {
             Event::Returned => self.access = Access::Returning,
             Event::SignedIn(key) => self.access = Access::In(key),
-            Event::SignInRefused(why) => self.access = Access::Out(Some(why)),
+            Event::SignInRefused(why) => {
+                self.access = Access::Out(Some(why));
+                self.trouble = None;
+            }
             Event::SignedOut => *self = Self::default(),
-            Event::WorkersLoaded(workers) => self.workers = Some(workers),
+            Event::WorkersLoaded(workers) => {
+                if self.workers.is_none() {
+                    self.devices_first = workers.count == 0;
+                }
+                self.workers = Some(workers);
+            }
             Event::InviteMade { created, label, at } => {
                 self.invite = Some(Invite {
                     ends_at: at.plus(created.ttl_sec.saturating_mul(1000)),
                     created: *created,
                     label,
                 });
+                self.is_invite_folded = false;
             }
-            Event::InviteClosed => self.invite = None,
+            Event::InviteFolded(is_folded) => self.is_invite_folded = is_folded,
             Event::JobSubmitted { id, note, at } => {
                 self.job = Some(FollowedJob::submitted(id, note, at));
+                self.history.add(id, at);
+                // From here on people look at the job.
+                self.is_invite_folded = true;
             }
-            Event::JobFollowedAgain(id) => self.job = Some(FollowedJob::found(id)),
-            Event::Job { id, at, event } => {
-                if let Some(job) = self.job.as_mut().filter(|job| job.id == id) {
-                    job.apply(at, event);
-                }
+            Event::HistoryFound(history) => self.history = history,
+            Event::JobReopened(id) => {
+                let submitted_at = self.history.submitted_at(id);
+                self.job = Some(FollowedJob::found(id, submitted_at));
             }
+            Event::JobHeardOf(id, standing) => self.history.note(id, standing),
+            Event::Job { id, at, event } => self.job_event(id, at, event),
             Event::Troubled(why) => self.trouble = Some(why),
             Event::Recovered => self.trouble = None,
+        }
+    }
+
+    fn job_event(&mut self, id: JobId, at: UnixMillis, event: JobEvent) {
+        let Some(job) = self.job.as_mut().filter(|job| job.id == id) else {
+            return;
+        };
+        job.apply(at, event);
+        if let Some(state) = &job.state {
+            self.history.note(id, Some(Standing::of(state)));
         }
     }
 
@@ -220,10 +255,77 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_key_is_no_trouble_with_the_server() {
+        let trouble = || Event::Troubled("The server cannot be reached.".into());
+        let state = after([signed_in(), trouble(), Event::SignInRefused("No.".into())]);
+        assert_eq!(state.trouble, None);
+        assert_eq!(after([signed_in(), trouble()]).trouble.unwrap().len(), 29);
+    }
+
+    #[test]
     fn signing_out_forgets_everything() {
         let state = after([signed_in(), submitted(A), Event::SignedOut]);
         assert_eq!(state.access, Access::Out(None));
         assert!(state.job.is_none() && state.workers.is_none() && state.invite.is_none());
+        assert_eq!(state.history, History::default());
+    }
+
+    #[test]
+    fn an_earlier_job_can_be_shown_again() {
+        let running = |job: &str, status: &str, control: &str| Event::Job {
+            id: id(job),
+            at: UnixMillis(50),
+            event: JobEvent::Snapshot(Members::of(&json!({
+                "jobId": job, "status": status, "controlState": control,
+                "executionModel": "single", "task": {"op": "add", "a": 1, "b": 2},
+                "result": null, "error": null,
+            }))),
+        };
+        let mut state = after([submitted(A), running(A, "running", "paused"), submitted(B)]);
+        let earlier = |state: &State| {
+            let shown = state.job.as_ref().map(|job| job.id);
+            let list = state.history.besides(shown);
+            list.iter()
+                .map(|past| (past.id, past.standing))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(earlier(&state), [(id(A), Standing::Paused)]);
+        state.apply(Event::JobHeardOf(id(A), Some(Standing::Stopped)));
+        assert_eq!(earlier(&state), [(id(A), Standing::Stopped)]);
+        state.apply(Event::JobReopened(id(A)));
+        assert_eq!(state.awaited(id(A)), Some(Awaited::Changes));
+        assert_eq!(earlier(&state), [(id(B), Standing::Going)]);
+        state.apply(running(A, "done", "running"));
+        assert_eq!(
+            state.job.as_ref().unwrap().elapsed_ms(UnixMillis(99)),
+            None,
+            "when it ended is not known"
+        );
+        state.apply(Event::JobHeardOf(id(B), None));
+        assert_eq!(earlier(&state), []);
+    }
+
+    #[test]
+    fn devices_come_first_for_who_comes_when_there_is_none() {
+        let workers = |count: usize| {
+            let list = json!({"count": count, "totalSlots": count, "workers": []});
+            Event::WorkersLoaded(serde_json::from_value(list).unwrap())
+        };
+        let mut state = after([signed_in(), workers(0)]);
+        assert!(state.devices_first);
+        state.apply(workers(1));
+        assert!(
+            state.devices_first,
+            "nothing moves away from under a pointer"
+        );
+        assert!(!after([signed_in(), workers(1), workers(0)]).devices_first);
+    }
+
+    #[test]
+    fn an_invite_is_folded_away_while_people_look_at_a_job() {
+        let folded = |events: Vec<Event>| after(events).is_invite_folded;
+        assert!(folded(vec![submitted(A)]));
+        assert!(!folded(vec![submitted(A), Event::InviteFolded(false)]));
     }
 
     #[test]

@@ -1,12 +1,15 @@
-//! What lasts as long as the tab: the client key, and which job it follows.
+//! What lasts as long as the tab: the client key, its jobs, and a script that is being written.
 
 use shared::ids::JobId;
 use web_sys::Storage;
 
-use crate::state::Key;
+use crate::form::ScriptForm;
+use crate::state::{History, Key};
 
 const KEY: &str = "cluster_client_token";
 const JOB: &str = "cluster_client_job";
+const HISTORY: &str = "cluster_client_jobs";
+const DRAFT: &str = "cluster_client_draft";
 
 /// The key that was kept, if the browser lets us keep any.
 pub(crate) fn load_key() -> Option<Key> {
@@ -33,10 +36,36 @@ pub(crate) fn keep_job(id: JobId) {
     keep(JOB, &id.to_string());
 }
 
+/// The jobs that this tab has submitted.
+pub(crate) fn load_history() -> History {
+    load(HISTORY).map_or_else(History::default, |text| History::from_text(&text))
+}
+
+/// Keeps them.
+pub(crate) fn keep_history(history: &History) {
+    match history.to_text() {
+        nothing if nothing.is_empty() => remove(HISTORY),
+        text => keep(HISTORY, &text),
+    }
+}
+
+/// The script that was being written.
+pub(crate) fn load_draft() -> Option<ScriptForm> {
+    ScriptForm::from_text(&load(DRAFT)?)
+}
+
+/// Keeps it; what every page starts with need not be kept.
+pub(crate) fn keep_draft(form: &ScriptForm) {
+    if *form == ScriptForm::default() {
+        remove(DRAFT);
+    } else {
+        keep(DRAFT, &form.to_text());
+    }
+}
+
 /// Forgets everything.
 pub(crate) fn forget_all() {
-    remove(KEY);
-    remove(JOB);
+    [KEY, JOB, HISTORY, DRAFT].into_iter().for_each(remove);
 }
 
 fn load(name: &str) -> Option<String> {

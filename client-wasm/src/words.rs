@@ -74,6 +74,21 @@ fn waiting(why: &str) -> String {
     }
 }
 
+/// What shards amount to that have no result of the job yet, or never will.
+pub fn partial_title(job: &FollowedJob) -> &'static str {
+    if job.is_over() {
+        "Before it ended"
+    } else {
+        "So far"
+    }
+}
+
+/// What to do about a script that returned nothing; `None` where it returned something.
+pub fn nothing_returned(run: &RunEnvelope) -> Option<&'static str> {
+    let is_nothing = run.ok && run.return_value.is_none() && run.return_type == "undefined";
+    is_nothing.then_some("Nothing was returned. The script is the body of a function: end it with return …, and call the functions that it defines.")
+}
+
 /// Why what is shown of the job may be late; `None` where it is not.
 pub fn link(link: Link) -> Option<&'static str> {
     match link {
@@ -147,7 +162,7 @@ mod tests {
         members.apply(Members::of(&changes));
         let (id, at) = (ID.parse().unwrap(), UnixMillis(0));
         let mut state = State::default();
-        state.apply(Event::JobFollowedAgain(id));
+        state.apply(Event::JobReopened(id));
         let event = JobEvent::Snapshot(members);
         state.apply(Event::Job { id, at, event });
         status(&state.job.unwrap())
@@ -206,6 +221,23 @@ mod tests {
             job_error("worker lost while running it"),
             "worker lost while running it"
         );
+    }
+
+    #[test]
+    fn a_script_that_returned_nothing_is_told_how_to() {
+        let run = |kind: &str, value: serde_json::Value| -> RunEnvelope {
+            serde_json::from_value(json!({
+                "ok": true, "exitCode": 0, "durationMs": 1, "returnType": kind,
+                "returnValue": value, "argsType": "object", "logs": [],
+                "output": {"text": "", "truncated": false, "bytes": 0}, "error": null,
+                "notes": [], "stats": {"droppedLogs": 0, "serializedReturnBytes": 0},
+            }))
+            .unwrap()
+        };
+        let hint = nothing_returned(&run("undefined", json!(null)));
+        assert!(hint.unwrap().contains("return"));
+        assert_eq!(nothing_returned(&run("number", json!(0))), None);
+        assert_eq!(nothing_returned(&run("object", json!(null))), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use leptos::prelude::*;
 
 use crate::api::Submission;
 use crate::app::Store;
-use crate::components::busy::{Kind, busy_button};
+use crate::components::busy::busy_button;
 use crate::components::field::{Wrong, answer, line};
 use crate::components::new_job::Typed;
 use crate::components::submission::submit;
@@ -18,12 +18,20 @@ pub(crate) struct TypedNumbers {
     b: RwSignal<String>,
 }
 
+const FIRST: [&str; 2] = ["2", "40"];
+
 impl Default for TypedNumbers {
     fn default() -> Self {
-        Self {
-            a: RwSignal::new("2".to_owned()),
-            b: RwSignal::new("40".to_owned()),
-        }
+        let [a, b] = FIRST.map(|number| RwSignal::new(number.to_owned()));
+        Self { a, b }
+    }
+}
+
+impl TypedNumbers {
+    pub(crate) fn forget(self) {
+        let [a, b] = FIRST.map(str::to_owned);
+        self.a.set(a);
+        self.b.set(b);
     }
 }
 
@@ -45,7 +53,7 @@ pub(crate) fn AddForm() -> impl IntoView {
                 {line(Field::FirstOperand, "First number", a, wrong, "add-error")}
                 {line(Field::SecondOperand, "Second number", b, wrong, "add-error")}
             </div>
-            <div class="actions">{busy_button("submit-add", "Add", Kind::Submit, is_busy)}</div>
+            <div class="actions">{busy_button("submit-add", "Add", is_busy)}</div>
             {answer("add-error", wrong.text())}
         </form>
     }

@@ -17,7 +17,7 @@ pub(crate) fn Devices() -> impl IntoView {
     view! {
         <section id="devices" aria-labelledby="devices-title">
             <div class="heading">
-                <h2 id="devices-title">"Devices"</h2>
+                <h2 id="devices-title" tabindex="-1">"Devices"</h2>
                 <span class="hint" id="summary">{summary}</span>
             </div>
             <Invite/>
@@ -53,7 +53,7 @@ fn list(list: WorkerList) -> AnyView {
                     <th scope="col">"Device"</th>
                     <th scope="col">"State"</th>
                     <th scope="col">"Slots"</th>
-                    <th scope="col">"Shards"</th>
+                    <th scope="col">"In hand"</th>
                 </tr>
             </thead>
             <tbody>{rows}</tbody>

@@ -71,11 +71,13 @@ fn value(run: &RunEnvelope, place: Place) -> AnyView {
         None => (run.return_type.clone(), false),
     };
     let cut = is_cut.then(|| hint("This is the beginning. The file has all of it.".to_owned()));
+    let nothing = words::nothing_returned(run).map(|text| hint(text.to_owned()));
     let id = (place == Place::Job).then_some("result");
     view! {
         <h3>"Result"</h3>
         <div id=id>{block("value", "Result", text)}</div>
         {cut}
+        {nothing}
     }
     .into_any()
 }

@@ -10,14 +10,24 @@ use crate::form::{Field, FieldError};
 /// A text that changes; `None` takes the element's text or attribute away.
 pub(crate) type Text = Memo<Option<String>>;
 
+/// A text that changes when what `now` reads does.
+pub(crate) fn text(now: impl Fn() -> Option<String> + Send + Sync + 'static) -> Text {
+    text_of(Box::new(now))
+}
+
+/// One memo for all of them.
+fn text_of(now: Box<dyn Fn() -> Option<String> + Send + Sync>) -> Text {
+    Memo::new(move |_| now())
+}
+
 /// An attribute that is there or not.
 pub(crate) fn flag(is_there: impl Fn() -> bool + Send + Sync + 'static) -> Text {
-    Memo::new(move |_| is_there().then(String::new))
+    text(move || is_there().then(String::new))
 }
 
 /// An `aria-…` attribute that is `true` or `false`.
 pub(crate) fn truth(is_true: impl Fn() -> bool + Send + Sync + 'static) -> Text {
-    Memo::new(move |_| Some(is_true().to_string()))
+    text(move || Some(is_true().to_string()))
 }
 
 /// What is wrong with a form: a field of it, or what the server said.
@@ -40,7 +50,18 @@ impl Wrong {
 
     /// What to tell.
     pub(crate) fn text(self) -> Text {
-        Memo::new(move |_| self.0.with(|wrong| Some(wrong.as_ref()?.1.clone())))
+        text(move || self.0.with(|wrong| Some(wrong.as_ref()?.1.clone())))
+    }
+
+    /// Somebody corrects `field`.
+    fn corrected(self, field: Field) {
+        if self
+            .0
+            .with_untracked(|wrong| wrong.as_ref().and_then(|wrong| wrong.0))
+            == Some(field)
+        {
+            self.nothing();
+        }
     }
 
     fn is_at(self, field: Field) -> Text {
@@ -73,6 +94,7 @@ pub(crate) fn line(
                 autocomplete="off"
                 aria-invalid=wrong.is_at(field)
                 aria-describedby=answer_id
+                on:input=move |_| wrong.corrected(field)
                 bind:value=value
             />
         </div>
@@ -100,6 +122,7 @@ pub(crate) fn area(
                 autocomplete="off"
                 aria-invalid=wrong.is_at(field)
                 aria-describedby=answer_id
+                on:input=move |_| wrong.corrected(field)
                 bind:value=value
             ></textarea>
         </div>

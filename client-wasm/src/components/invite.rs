@@ -8,9 +8,9 @@ use shared::time::UnixMillis;
 use crate::api;
 use crate::app::Store;
 use crate::browser;
-use crate::components::busy::{Kind, busy_button};
+use crate::components::busy::busy_button;
 use crate::components::copy_field::copy_field;
-use crate::components::field::{Wrong, answer};
+use crate::components::field::{Wrong, answer, text, truth};
 use crate::form::{invite_label, invite_request};
 use crate::format;
 use crate::links::InviteLinks;
@@ -57,7 +57,7 @@ pub(crate) fn Invite() -> impl IntoView {
                 </div>
             </div>
             <div class="actions">
-                {busy_button("make-invite", "Add devices", Kind::Submit, is_busy)}
+                {busy_button("make-invite", "Add devices", is_busy)}
             </div>
             {answer("invite-error", wrong.text())}
         </form>
@@ -88,25 +88,38 @@ fn card(store: Store, invite: Made) -> AnyView {
         Some(label) => format!("Invite for {label}"),
         None => "Open this on another device".to_owned(),
     };
-    let close = move |_| {
-        store.apply(Event::InviteClosed);
-        browser::focus("make-invite");
+    let folded = store.select(|state| state.is_invite_folded.then(String::new));
+    let is_folded = move || folded.with(Option::is_some);
+    let fold = move |_| {
+        let is_folded = store.peek(|state| state.is_invite_folded);
+        store.apply(Event::InviteFolded(!is_folded));
     };
+    let fold_label = text(move || Some(if is_folded() { "Show" } else { "Hide" }.to_owned()));
     let links = InviteLinks::of(&invite.created);
     let only_here = links.is_for_this_computer_only.then(only_here);
     view! {
         <div id="invite" class="card" role="group" aria-labelledby="invite-title">
             <div class="heading">
                 <h3 id="invite-title">{title}</h3>
-                <button type="button" id="close-invite" on:click=close>"Hide"</button>
-            </div>
-            {only_here}
-            <div class="ways">
-                {links.qr_data_url.clone().map(qr_code)}
-                <div>{ways(links)}</div>
+                <button
+                    type="button"
+                    id="fold-invite"
+                    aria-expanded=truth(move || !is_folded())
+                    aria-controls="invite-ways"
+                    on:click=fold
+                >
+                    {fold_label}
+                </button>
             </div>
             <p class="hint" id="invite-left" role="timer">{left}</p>
-            <p class="hint">"Unless the server is set otherwise, the next invite takes its place."</p>
+            <div id="invite-ways" hidden=folded>
+                {only_here}
+                <div class="ways">
+                    {links.qr_data_url.clone().map(qr_code)}
+                    <div>{ways(links)}</div>
+                </div>
+                <p class="hint">"Unless the server is set otherwise, the next invite takes its place."</p>
+            </div>
         </div>
     }
     .into_any()
@@ -129,7 +142,7 @@ fn ways(links: InviteLinks) -> Vec<AnyView> {
     let typed_at = typed_at.map(|address| {
         view! { <p class="hint" id="typed-at">"Typed at " <b>{address}</b></p> }.into_any()
     });
-    let field = |id, label, text: Option<String>| Some(copy_field(id, label, text?));
+    let field = |id, label, shown: Option<String>| Some(copy_field(id, label, shown?));
     [
         field("invite-link", "Link", Some(links.handy)),
         field("invite-words", "Words to say aloud", words),

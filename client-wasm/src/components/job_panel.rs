@@ -5,7 +5,9 @@ use shared::api::{JobStatus, ShardCounts};
 use shared::time::UnixMillis;
 
 use crate::app::Store;
-use crate::components::field::{Text, flag};
+use crate::components::earlier::Earlier;
+use crate::components::field::{flag, text};
+use crate::components::job_actions::JobActions;
 use crate::components::outcome::{OutcomeView, totals_view};
 use crate::figures::Figures;
 use crate::format;
@@ -13,7 +15,7 @@ use crate::state::{FollowedJob, State};
 use crate::totals::Totals;
 use crate::words;
 
-/// Progress and result of the job submitted last.
+/// Progress and result of the job that is shown, and the way back to earlier ones.
 #[component]
 pub(crate) fn JobPanel() -> impl IntoView {
     let store = expect_context::<Store>();
@@ -35,6 +37,7 @@ pub(crate) fn JobPanel() -> impl IntoView {
                     </p>
                 }.into_any()
             }}
+            <Earlier/>
         </section>
     }
 }
@@ -61,16 +64,19 @@ fn Going() -> impl IntoView {
     let note = store.select(|state| state.job.as_ref()?.note.clone());
     let link = store.select(|state| words::link(state.job.as_ref()?.link).map(str::to_owned));
     let partial = store.select(partial);
+    let partial_title =
+        store.select(|state| Some(words::partial_title(state.job.as_ref()?).to_owned()));
     let has_partial = flag(move || partial.with(Option::is_some));
     view! {
         <p id="job-status" role="status">{status}</p>
         <p class="error" id="job-error" role="alert">{error}</p>
         <Progress/>
+        <JobActions/>
         <p class="hint" id="job-note">{note}</p>
         <p class="hint" id="job-link">{link}</p>
         {move || has_partial.get().map(|_| view! {
             <div id="partial">
-                <h3>"So far"</h3>
+                <h3>{partial_title}</h3>
                 {totals_view(partial)}
             </div>
         }.into_any())}
@@ -78,11 +84,11 @@ fn Going() -> impl IntoView {
     }
 }
 
-/// What the shards amount to so far; it stays until the result has come.
+/// What the shards amount to without a result; it stays until that has come.
 fn partial(state: &State) -> Option<Totals> {
     let job = state.job.as_ref().filter(|job| job.outcome.is_none())?;
     let partial = job.state.as_ref()?.partial.as_ref()?;
-    (partial.completed_shards > 0).then(|| Totals::of(partial))
+    (partial.completed_shards > 0).then(|| Totals::of(partial, job.is_about_pi()))
 }
 
 fn figures(state: &State, now: UnixMillis) -> Option<Figures> {
@@ -94,12 +100,11 @@ fn Progress() -> impl IntoView {
     let store = expect_context::<Store>();
     let figures = store.select_at(figures);
     let is_whole = flag(move || counts(figures).is_none());
-    let text = move |part: fn(&Figures) -> String| -> Text {
-        Memo::new(move |_| figures.with(|figures| figures.as_ref().map(part)))
+    let figure = move |part: fn(&Figures) -> String| {
+        text(move || figures.with(|figures| figures.as_ref().map(part)))
     };
-    let count = move |part: fn(ShardCounts) -> u64| -> Text {
-        Memo::new(move |_| Some(part(counts(figures)?).to_string()))
-    };
+    let count =
+        move |part: fn(ShardCounts) -> u64| text(move || Some(part(counts(figures)?).to_string()));
     view! {
         <progress
             id="job-progress"
@@ -111,15 +116,15 @@ fn Progress() -> impl IntoView {
         <dl class="figures">
             <div hidden=is_whole>
                 <dt>"Shards"</dt>
-                <dd id="job-shards">{text(shards_done)}</dd>
+                <dd id="job-shards">{figure(shards_done)}</dd>
             </div>
             <div hidden=is_whole>
                 <dt>"Speed"</dt>
-                <dd id="job-rate">{text(|figures| figures.rate.clone())}</dd>
+                <dd id="job-rate">{figure(|figures| figures.rate.clone())}</dd>
             </div>
             <div>
-                <dt>{text(|figures| figures.time_label.to_owned())}</dt>
-                <dd id="job-time">{text(|figures| figures.time.clone())}</dd>
+                <dt>{figure(|figures| figures.time_label.to_owned())}</dt>
+                <dd id="job-time">{figure(|figures| figures.time.clone())}</dd>
             </div>
         </dl>
     }

@@ -5,8 +5,9 @@ use leptos::prelude::*;
 
 use crate::browser;
 use crate::components::add_form::{AddForm, TypedNumbers};
-use crate::components::field::{flag, truth};
+use crate::components::field::{flag, text, truth};
 use crate::components::script_form::{ScriptFormView, TypedScript};
+use crate::form::ScriptForm;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Kind {
@@ -48,6 +49,15 @@ impl Kind {
     }
 }
 
+impl Typed {
+    /// Forgets it.
+    pub(crate) fn forget(self) {
+        self.kind.set(Kind::default());
+        self.script.set(ScriptForm::default());
+        self.numbers.forget();
+    }
+}
+
 /// What was typed so far. It outlives the forms, so that who has to sign in again finds it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Typed {
@@ -82,7 +92,7 @@ pub(crate) fn NewJob() -> impl IntoView {
                 id=is.tab_id()
                 aria-controls=is.panel_id()
                 aria-selected=truth(move || kind.get() == is)
-                tabindex=Memo::new(move |_| Some(if kind.get() == is { "0" } else { "-1" }.to_owned()))
+                tabindex=text(move || Some(if kind.get() == is { "0" } else { "-1" }.to_owned()))
                 on:click=move |_| choose(is)
                 on:keydown=on_key
             >
@@ -106,7 +116,7 @@ pub(crate) fn NewJob() -> impl IntoView {
     };
     view! {
         <section id="new" aria-labelledby="new-job">
-            <h2 id="new-job">"New job"</h2>
+            <h2 id="new-job" tabindex="-1">"New job"</h2>
             <div class="tabs" role="tablist" aria-label="Kind of job">
                 {Vec::from(Kind::ALL.map(tab))}
             </div>

@@ -3,18 +3,12 @@
 use std::sync::Arc;
 
 use leptos::prelude::*;
-use leptos::task::spawn_local;
-use shared::api::JobStatus;
-use shared::ids::JobId;
 
-use crate::api;
 use crate::app::Store;
-use crate::browser;
-use crate::components::busy::{Kind, busy_button};
 use crate::components::envelope::{Place, collected_view, run_view};
-use crate::components::field::{Text, Wrong, answer, flag};
-use crate::state::{Outcome, State};
-use crate::totals::Totals;
+use crate::components::field::{flag, text};
+use crate::state::{FollowedJob, Outcome};
+use crate::totals::{Total, Totals};
 
 /// An outcome does not change, so one is another only if it lies elsewhere.
 #[derive(Clone)]
@@ -26,26 +20,20 @@ impl PartialEq for Same {
     }
 }
 
-/// The result of a job that is done, and its file.
+/// The result of a job that is done.
 #[component]
 pub(crate) fn OutcomeView() -> impl IntoView {
     let store = expect_context::<Store>();
     let outcome = store.select(|state| state.job.as_ref()?.outcome.clone().map(Same));
-    let file = store.select(|state| done_job(state).map(|id| id.to_string()));
-    view! {
-        {move || outcome.get().map(|Same(outcome)| shown(&outcome))}
-        {move || file.get().and_then(|id| Some(download(store, id.parse().ok()?)))}
+    move || {
+        let Same(outcome) = outcome.get()?;
+        let is_about_pi =
+            store.peek(|state| state.job.as_ref().is_some_and(FollowedJob::is_about_pi));
+        Some(shown(&outcome, is_about_pi))
     }
 }
 
-fn done_job(state: &State) -> Option<JobId> {
-    let job = state.job.as_ref()?;
-    let is_done = job.state.as_ref()?.status == JobStatus::Done;
-    let has_come = job.outcome.is_some() || job.lost.is_some();
-    (is_done && has_come).then_some(job.id)
-}
-
-fn shown(outcome: &Outcome) -> AnyView {
+fn shown(outcome: &Outcome, is_about_pi: bool) -> AnyView {
     match outcome {
         Outcome::Sum(sum) => {
             let sum = sum.clone();
@@ -57,7 +45,7 @@ fn shown(outcome: &Outcome) -> AnyView {
         }
         Outcome::Run(run) => run_view(run, Place::Job),
         Outcome::Reduced(result) => {
-            let totals = Totals::of(result);
+            let totals = Totals::of(result, is_about_pi);
             let totals = Memo::new(move |_| Some(totals.clone()));
             view! {
                 <h3>"Result"</h3>
@@ -71,7 +59,7 @@ fn shown(outcome: &Outcome) -> AnyView {
 
 /// What the shards amount to, so far or in the end.
 pub(crate) fn totals_view(totals: Memo<Option<Totals>>) -> AnyView {
-    let pi: Text = Memo::new(move |_| totals.with(|totals| totals.as_ref()?.pi.clone()));
+    let pi = text(move || totals.with(|totals| totals.as_ref()?.pi.clone()));
     let rows = move || {
         let rows = totals.with(|totals| totals.as_ref().map(|totals| totals.rows.clone()));
         let rows = rows.unwrap_or_default().into_iter();
@@ -87,36 +75,6 @@ pub(crate) fn totals_view(totals: Memo<Option<Totals>>) -> AnyView {
     .into_any()
 }
 
-fn total_row((name, value): (String, String)) -> AnyView {
-    view! { <dt>{name}</dt> <dd class="mono">{value}</dd> }.into_any()
-}
-
-fn download(store: Store, id: JobId) -> AnyView {
-    let is_busy = RwSignal::new(false);
-    let wrong = Wrong::default();
-    let save = move |_| {
-        let Some(key) = store.key().filter(|_| !is_busy.get_untracked()) else {
-            return;
-        };
-        is_busy.set(true);
-        wrong.nothing();
-        spawn_local(async move {
-            match api::job_file(&key, id).await {
-                Ok(blob) => {
-                    let saved = browser::save(&blob, &format!("job-{id}.json"));
-                    let told = saved.map_err(|_| "The browser could not save the file.".to_owned());
-                    wrong.refused(told.err());
-                }
-                Err(error) => wrong.refused(store.failed(error)),
-            }
-            is_busy.try_set(false);
-        });
-    };
-    view! {
-        <div class="actions" on:click=save>
-            {busy_button("download", "Download as JSON", Kind::Plain, is_busy)}
-        </div>
-        {answer("download-error", wrong.text())}
-    }
-    .into_any()
+fn total_row(total: Total) -> AnyView {
+    view! { <dt>{total.name}</dt> <dd class="mono" title=total.exact.unwrap_or_default()>{total.value}</dd> }.into_any()
 }

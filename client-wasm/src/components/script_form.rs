@@ -1,19 +1,24 @@
 //! The form of a script job.
 
-use leptos::ev::SubmitEvent;
+use leptos::ev::{KeyboardEvent, SubmitEvent};
 use leptos::prelude::*;
 
 use crate::api::Submission;
 use crate::app::Store;
-use crate::components::busy::{Kind, busy_button};
-use crate::components::field::{Wrong, answer, area, line};
+use crate::browser;
+use crate::components::busy::busy_button;
+use crate::components::field::{Wrong, answer, area, line, text};
 use crate::components::new_job::Typed;
 use crate::components::submission::submit;
 use crate::form::{Field, ScriptForm};
 use crate::format;
+use crate::storage;
 
 /// Id of what tells what is wrong.
 const ANSWER: &str = "form-error";
+
+/// What the words of the form mean. It never changes, so it is no view but HTML.
+const EXPLAINED: &str = include_str!("explained.html");
 
 /// What was typed into it.
 #[derive(Debug, Clone, Copy)]
@@ -29,8 +34,9 @@ pub(crate) struct TypedScript {
 }
 
 impl Default for TypedScript {
+    /// What was being written when the page was loaded anew, or else an example.
     fn default() -> Self {
-        let form = ScriptForm::default();
+        let form = storage::load_draft().unwrap_or_default();
         Self {
             code: RwSignal::new(form.code),
             args: RwSignal::new(form.args),
@@ -45,6 +51,17 @@ impl Default for TypedScript {
 }
 
 impl TypedScript {
+    pub(crate) fn set(self, form: ScriptForm) {
+        self.code.set(form.code);
+        self.args.set(form.args);
+        self.timeout_ms.set(form.timeout_ms);
+        self.total_units.set(form.total_units);
+        self.units_per_shard.set(form.units_per_shard);
+        self.reducer.set(form.reducer);
+        self.sum_fields.set(form.sum_fields);
+        self.extreme_field.set(form.extreme_field);
+    }
+
     fn form(self) -> ScriptForm {
         ScriptForm {
             code: self.code.get(),
@@ -65,16 +82,31 @@ pub(crate) fn ScriptFormView() -> impl IntoView {
     let store = expect_context::<Store>();
     let typed = expect_context::<Typed>().script;
     let is_busy = RwSignal::new(false);
-    let plan = Memo::new(move |_| Some(plan(&typed.form())));
+    let plan = text(move || Some(plan(&typed.form())));
     let wrong = Wrong::default();
-    let send = move |event: SubmitEvent| {
-        event.prevent_default();
+    let send = move || {
         let request = untrack(|| typed.form()).request();
         submit(Submission::Script, request, store, wrong, is_busy);
     };
+    let on_submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        send();
+    };
+    let on_key = move |event: KeyboardEvent| {
+        let is_meant = event.ctrl_key() || event.meta_key();
+        if event.key() != "Enter" || !(is_meant || browser::is_in_line(&event)) {
+            return;
+        }
+        // A script that is half written is not sent by a key that ends a line everywhere else.
+        event.prevent_default();
+        if is_meant {
+            send();
+        }
+    };
+    let keep = move |_| storage::keep_draft(&untrack(|| typed.form()));
     let input = move |field, label, value| line(field, label, value, wrong, ANSWER);
     view! {
-        <form on:submit=send novalidate>
+        <form on:submit=on_submit on:keydown=on_key on:input=keep on:change=keep novalidate>
             {area(Field::Code, "Script: the body of an async function of args and console", "14",
                 typed.code, wrong, ANSWER)}
             <div class="row">
@@ -96,7 +128,11 @@ pub(crate) fn ScriptFormView() -> impl IntoView {
                 {move || reducer_field(typed, wrong)}
             </div>
             <p class="hint" id="plan">{plan}</p>
-            <div class="actions">{busy_button("submit", "Run", Kind::Submit, is_busy)}</div>
+            <details id="explained" inner_html=EXPLAINED></details>
+            <div class="actions">
+                {busy_button("submit", "Run", is_busy)}
+                <span class="hint keys">"or Ctrl+Enter"</span>
+            </div>
             {answer(ANSWER, wrong.text())}
         </form>
     }

@@ -6,8 +6,9 @@ use leptos::task::spawn_local;
 
 use crate::app::Store;
 use crate::browser;
-use crate::components::busy::{Kind, busy_button};
-use crate::components::field::{answer, truth};
+use crate::components::busy::busy_button;
+use crate::components::field::{answer, text, truth};
+use crate::form::typed_key;
 use crate::state::{Access, Key};
 
 /// Asks for the key.
@@ -16,13 +17,15 @@ pub(crate) fn SignIn() -> impl IntoView {
     let store = expect_context::<Store>();
     let key = RwSignal::new(String::new());
     let is_busy = RwSignal::new(false);
+    let is_shown = RwSignal::new(false);
+    let kind = text(move || Some(if is_shown.get() { "text" } else { "password" }.to_owned()));
     let error = store.select(|state| match &state.access {
         Access::Out(why) => why.clone(),
         Access::Returning | Access::In(_) => None,
     });
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
-        let typed = key.get_untracked().trim().to_owned();
+        let typed = key.with_untracked(|key| typed_key(key).to_owned());
         if typed.is_empty() || is_busy.get_untracked() {
             browser::focus("key");
             return;
@@ -42,7 +45,8 @@ pub(crate) fn SignIn() -> impl IntoView {
                 <h2 id="sign-in-title">"Sign in"</h2>
                 <p class="hint">
                     "With the client key of this server, or the words that stand for it. \
-                     The server showed both when it was set up."
+                     The server showed both when it was set up, and keeps them in \
+                     data/secrets.env."
                 </p>
                 <form on:submit=submit>
                     // What a password manager keeps the key under.
@@ -59,7 +63,7 @@ pub(crate) fn SignIn() -> impl IntoView {
                     <label for="key">"Client key or words"</label>
                     <input
                         id="key"
-                        type="password"
+                        type=kind
                         autocomplete="current-password"
                         spellcheck="false"
                         required
@@ -67,8 +71,12 @@ pub(crate) fn SignIn() -> impl IntoView {
                         aria-describedby="key-error"
                         bind:value=key
                     />
+                    <label class="check">
+                        <input id="show-key" type="checkbox" on:change=move |_| is_shown.update(|it| *it = !*it)/>
+                        "Show it"
+                    </label>
                     <div class="actions">
-                        {busy_button("sign-in", "Sign in", Kind::Submit, is_busy)}
+                        {busy_button("sign-in", "Sign in", is_busy)}
                     </div>
                     {answer("key-error", error)}
                 </form>

@@ -7,6 +7,7 @@ use shared::ids::JobId;
 use shared::time::UnixMillis;
 
 use super::Outcome;
+use crate::form::is_example;
 use crate::pace::{Estimate, Pace};
 
 /// What is known of the job.
@@ -27,6 +28,8 @@ pub struct FollowedJob {
     members: Members,
     pace: Pace,
     submitted_at: Option<UnixMillis>,
+    /// It was seen before its end, so that the end is when the page hears of it.
+    is_end_seen: bool,
     ended_at: Option<UnixMillis>,
 }
 
@@ -42,6 +45,17 @@ pub enum Link {
     Asking,
     /// Not at all at the moment; the page tries again.
     Broken,
+}
+
+/// What the owner of a job may tell the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Hand out no more shards.
+    Pause,
+    /// Hand them out again.
+    Resume,
+    /// End it for good.
+    Stop,
 }
 
 /// What there is still to learn of a job.
@@ -72,13 +86,13 @@ impl FollowedJob {
     pub(super) fn submitted(id: JobId, note: Option<String>, at: UnixMillis) -> Self {
         Self {
             note,
-            submitted_at: Some(at),
-            ..Self::found(id)
+            is_end_seen: true,
+            ..Self::found(id, Some(at))
         }
     }
 
-    /// A job of which nothing but the id is known.
-    pub(super) fn found(id: JobId) -> Self {
+    /// A job that was submitted before, of which nothing else is known.
+    pub(super) fn found(id: JobId, submitted_at: Option<UnixMillis>) -> Self {
         Self {
             id,
             note: None,
@@ -88,7 +102,8 @@ impl FollowedJob {
             lost: None,
             members: Members::default(),
             pace: Pace::default(),
-            submitted_at: None,
+            submitted_at,
+            is_end_seen: false,
             ended_at: None,
         }
     }
@@ -105,7 +120,13 @@ impl FollowedJob {
                 self.members.apply(changes);
                 self.read(at);
             }
-            JobEvent::Linked(link) => self.link = link,
+            JobEvent::Linked(link) => {
+                if link == Link::Broken {
+                    // What comes meanwhile comes all at once later.
+                    self.pace = Pace::default();
+                }
+                self.link = link;
+            }
             JobEvent::Ended(outcome) => self.outcome = Some(outcome),
             JobEvent::Lost(why) => self.lost = Some(why),
         }
@@ -116,7 +137,9 @@ impl FollowedJob {
             self.lost = Some("The server's answer was not understood. Reload the page.".into());
             return;
         };
-        if state.status.is_final() {
+        if !state.status.is_final() {
+            self.is_end_seen = true;
+        } else if self.is_end_seen {
             self.ended_at = Some(at);
         }
         let before = self.state.replace(state);
@@ -155,17 +178,45 @@ impl FollowedJob {
         }
     }
 
+    /// Whether it runs the script that the form starts with, which looks for pi.
+    pub fn is_about_pi(&self) -> bool {
+        match self.state.as_ref().map(|state| &state.task) {
+            Some(TaskView::RunJs(task)) => is_example(task.code_bytes),
+            Some(TaskView::Add { .. }) | None => false,
+        }
+    }
+
     /// How fast it goes as of `now`; only while it runs.
     pub fn estimate(&self, now: UnixMillis) -> Option<Estimate> {
         let total = self.shards()?.total;
-        let is_over = self.ended_at.is_some();
-        (!is_over).then(|| self.pace.estimate(now, total))?
+        let is_heard_of = !self.is_over() && self.link != Link::Broken;
+        is_heard_of.then(|| self.pace.estimate(now, total))?
     }
 
     /// Milliseconds from submission to the end, or to `now` where it has not ended. `None` for a
-    /// job that was submitted before the page was loaded.
+    /// job of which the page does not know when it was submitted or ended.
     pub fn elapsed_ms(&self, now: UnixMillis) -> Option<u64> {
-        Some(self.ended_at.unwrap_or(now).since(self.submitted_at?))
+        let until = if self.is_over() { self.ended_at? } else { now };
+        Some(until.since(self.submitted_at?))
+    }
+
+    /// Whether what the server has of it is worth a file: it has ended, and what it gave is here.
+    pub fn has_file(&self) -> bool {
+        self.is_over() && self.awaited().is_none()
+    }
+
+    /// What its owner may order: to stop it, and to hold it or go on.
+    pub fn orders(&self) -> Vec<Order> {
+        let Some(state) = self.state.as_ref().filter(|_| !self.is_over()) else {
+            return Vec::new();
+        };
+        let hold = if state.control_state == ControlState::Paused {
+            Order::Resume
+        } else {
+            Order::Pause
+        };
+        let hold = state.is_sharded().then_some(hold);
+        hold.into_iter().chain([Order::Stop]).collect()
     }
 }
 
@@ -264,6 +315,40 @@ mod tests {
         assert_eq!(job.awaited(), None);
         assert_eq!(job.elapsed_ms(UnixMillis(50_000)), Some(9_000));
         assert_eq!(job.estimate(UnixMillis(50_000)), None);
+    }
+
+    #[test]
+    fn an_owner_may_stop_what_has_not_ended_and_hold_what_has_shards() {
+        let orders = |changes| followed([(0, snapshot(changes))]).orders();
+        assert_eq!(orders(json!({})), [Order::Pause, Order::Stop]);
+        assert_eq!(
+            orders(json!({"controlState": "paused"})),
+            [Order::Resume, Order::Stop]
+        );
+        let single = json!({"executionModel": "single", "task": {"op": "add", "a": 1, "b": 2}});
+        assert_eq!(orders(single), [Order::Stop]);
+        assert_eq!(orders(json!({"status": "failed"})), []);
+        assert_eq!(followed([]).orders(), [], "nothing is known of it");
+    }
+
+    #[test]
+    fn nothing_is_estimated_across_a_broken_link() {
+        let mut job = followed([
+            (0, snapshot(json!({}))),
+            (1_000, changed(json!({"task": task(2)}))),
+            (2_000, JobEvent::Linked(Link::Broken)),
+        ]);
+        assert_eq!(job.estimate(UnixMillis(2_000)), None);
+        job.apply(UnixMillis(60_000), snapshot(json!({"task": task(6)})));
+        job.apply(UnixMillis(60_000), JobEvent::Linked(Link::Live));
+        assert_eq!(
+            job.estimate(UnixMillis(62_000)),
+            None,
+            "it came all at once"
+        );
+        job.apply(UnixMillis(62_000), changed(json!({"task": task(8)})));
+        let estimate = job.estimate(UnixMillis(62_000)).unwrap();
+        assert_eq!(estimate.per_second, 1.0);
     }
 
     #[test]
