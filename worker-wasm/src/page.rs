@@ -1,13 +1,14 @@
 //! What the volunteer sees and controls.
 //!
 //! The page starts the runtime, gives it sandbox frames, and shows what it says. It runs nothing
-//! itself, and a page that is blocked or hidden stops no work. `state`, `texts`, `keepsakes` and
-//! `invite` are pure and tested natively.
+//! itself, and a page that is blocked or hidden stops no work. `state`, `texts`, `typed`, `keepsakes`
+//! and `invite` are pure and tested natively.
 
 mod invite;
 mod keepsakes;
 mod state;
 mod texts;
+mod typed;
 
 #[cfg(target_family = "wasm")]
 mod address;

@@ -50,6 +50,7 @@ impl Dom {
             ("self-test", &old.self_test, &new.self_test),
             ("fingerprint", &old.fingerprint, &new.fingerprint),
             ("start", old.start_label, new.start_label),
+            ("again", old.again_label, new.again_label),
             ("done-count", &old.done, &new.done),
             ("running-count", &old.running, &new.running),
             ("waiting-count", &old.waiting, &new.waiting),
@@ -61,7 +62,9 @@ impl Dom {
             }
         }
         self.set_hidden("consent", !new.is_consent_shown);
-        self.set_hidden("work", new.is_consent_shown);
+        self.set_hidden("work", !new.is_work_shown);
+        self.set_hidden("invite", !new.is_invite_asked);
+        self.set_hidden("again", new.again_label.is_empty());
         self.set_hidden("leave", !new.can_leave);
         self.set_hidden("refused", new.refusals.is_empty());
         if let Some(start) = self.element("start") {

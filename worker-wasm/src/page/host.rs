@@ -21,12 +21,17 @@ use super::frame::SandboxFrame;
 use super::keepsakes::Keepsakes;
 use super::shelf::StorageShelf;
 use super::state::{Event, Obstacle, State};
-use super::{address, device, invite};
+use super::{address, device, invite, typed};
 use crate::messages::{FromRuntime, JoinOrder, LinkView, ToRuntime, crossing};
 
 /// Time between two tries to ask the server for its key, in milliseconds.
 const RETRY_MS: i32 = 4_000;
 const CONFIG_PATH: &str = "api/public-config";
+/// Tells what the cluster does to who shows an invitation, and why not where that does not hold.
+const INVITE_PATH: &str = "api/worker/metrics?invite=";
+const UNAUTHORIZED: u16 = 401;
+/// The member of a refusal that says why.
+const REFUSAL: &str = "error";
 const CONTENTS_PATH: &str = "api/content/";
 
 type Emit = Rc<dyn Fn(Happening)>;
@@ -44,6 +49,11 @@ enum Happening {
     DeviceChanged,
     StartPressed,
     LeavePressed,
+    AgainPressed,
+    /// The volunteer has typed an invitation.
+    InviteTyped,
+    /// What the server said of the invitation; `None` where it lets in, or did not answer.
+    InviteChecked(Option<String>),
     /// The page is closed, reloaded, or left for another.
     Closing,
 }
@@ -120,6 +130,9 @@ impl Host {
         self.listen_to_buttons();
         self.listen_to_closing();
         self.ask_server();
+        if !is_returning {
+            self.check_invite();
+        }
         self.ask_battery();
         if self.start_runtime().is_err() {
             self.state
@@ -142,6 +155,9 @@ impl Host {
             Happening::DeviceChanged => self.tell(&ToRuntime::Device(self.facts())),
             Happening::StartPressed => self.join(),
             Happening::LeavePressed => self.leave(),
+            Happening::AgainPressed => self.open_anew(),
+            Happening::InviteTyped => self.follow_typed(),
+            Happening::InviteChecked(refusal) => self.invite_checked(refusal.as_deref()),
             Happening::Closing => self.tell(&ToRuntime::Leave),
         }
         self.show();
@@ -176,22 +192,77 @@ impl Host {
     }
 
     fn listen_to_buttons(&self) {
-        self.on_click("start", || Happening::StartPressed);
-        self.on_click("leave", || Happening::LeavePressed);
+        self.on("start", "click", || Happening::StartPressed);
+        self.on("leave", "click", || Happening::LeavePressed);
+        self.on("again", "click", || Happening::AgainPressed);
+        self.on("invite", "submit", || Happening::InviteTyped);
     }
 
-    fn on_click(&self, id: &str, happening: impl Fn() -> Happening + 'static) {
-        let Some(button) = self.dom.element(id) else {
+    fn on(&self, id: &str, event: &str, happening: fn() -> Happening) {
+        let Some(element) = self.dom.element(id) else {
             return;
         };
         let emit = Rc::clone(&self.emit);
-        let clicked = Closure::<dyn FnMut()>::new(move || emit(happening()));
-        let listener = clicked.as_ref().unchecked_ref();
-        button
-            .add_event_listener_with_callback("click", listener)
-            .expect_throw("buttons can be clicked");
+        let happened = Closure::<dyn FnMut(web_sys::Event)>::new(move |event: web_sys::Event| {
+            // A form is not sent anywhere.
+            event.prevent_default();
+            emit(happening());
+        });
+        let listener = happened.as_ref().unchecked_ref();
+        element
+            .add_event_listener_with_callback(event, listener)
+            .expect_throw("elements can be listened to");
         // It lives as long as the page.
-        clicked.forget();
+        happened.forget();
+    }
+
+    /// Loads the page anew; what it has kept lets it join.
+    fn open_anew(&self) {
+        // A page that cannot be reloaded still says so.
+        let _ = self.window.location().reload();
+    }
+
+    fn follow_typed(&self) {
+        let typed = self.dom.element("invite-words");
+        let typed = typed.and_then(|it| Reflect::get(&it, &"value".into()).ok()?.as_string());
+        let path = typed.and_then(|typed| typed::path(&typed));
+        let url = path.and_then(|path| address::below_base(&self.document, &path));
+        match url {
+            Some(url) => {
+                // A page that cannot be left stays as it is.
+                let _ = self.window.location().assign(&url.href());
+            }
+            None => self.dom.focus("invite-words"),
+        }
+    }
+
+    /// Asks whether the invitation lets in, before the volunteer is asked for anything.
+    fn check_invite(&self) {
+        let Some(invite) = self.keepsakes.invite() else {
+            return;
+        };
+        let promise = self.window.fetch_with_str(&[INVITE_PATH, &invite].concat());
+        let emit = Rc::clone(&self.emit);
+        spawn_local(async move {
+            let refusal = async {
+                let response: Response = JsFuture::from(promise).await?.unchecked_into();
+                if response.status() == UNAUTHORIZED {
+                    JsFuture::from(response.text()?).await
+                } else {
+                    Err(JsValue::NULL)
+                }
+            };
+            let refusal = refusal.await.ok().and_then(|it| it.as_string());
+            emit(Happening::InviteChecked(refusal));
+        });
+    }
+
+    fn invite_checked(&mut self, refusal: Option<&str>) {
+        let said = refusal.and_then(|json| text_in(json, REFUSAL));
+        if let Some(reason) = said.as_deref().and_then(|text| text.rsplit(' ').next()) {
+            self.state
+                .apply(Event::Blocked(Obstacle::DeadInvite(reason.into())));
+        }
     }
 
     /// The runtime often lives just long enough to say goodbye, which spares others the wait for a

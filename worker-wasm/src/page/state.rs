@@ -2,7 +2,7 @@
 //! how the page looks, `dom` makes it look so.
 
 use shared::ids::WorkerId;
-use shared::wire::RefusalReason;
+use shared::wire::{ByeReason, RefusalReason};
 
 use super::texts;
 use crate::messages::{FromRuntime, LinkView, RuntimeStatus, SelfTestOutcome};
@@ -38,6 +38,8 @@ pub(super) enum Event {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Obstacle {
     NoInvite,
+    /// The server does not let anybody in with the invitation, for this reason.
+    DeadInvite(String),
     /// The browser lacks this.
     OldBrowser(&'static str),
     BadKey,
@@ -121,6 +123,12 @@ pub(super) struct View {
     pub(super) can_start: bool,
     pub(super) is_consent_shown: bool,
     pub(super) can_leave: bool,
+    /// What was done here is worth showing.
+    pub(super) is_work_shown: bool,
+    /// There is a field to type an invitation into.
+    pub(super) is_invite_asked: bool,
+    /// What the button says that loads the page anew; empty for none.
+    pub(super) again_label: &'static str,
     pub(super) done: String,
     pub(super) running: String,
     pub(super) waiting: String,
@@ -188,6 +196,17 @@ impl State {
                 mode,
                 Mode::Preparing | Mode::Blocked | Mode::Ready | Mode::Left | Mode::Dismissed
             ),
+            is_work_shown: match mode {
+                Mode::Preparing | Mode::Blocked | Mode::Ready => false,
+                Mode::Left | Mode::Dismissed => status.is_some_and(|status| status.done > 0),
+                Mode::Connecting
+                | Mode::Checking
+                | Mode::Idle
+                | Mode::Running
+                | Mode::Reconnecting => true,
+            },
+            is_invite_asked: self.needs_invite(mode),
+            again_label: self.again_label(mode),
             done: count(|status| status.done),
             running: count(|status| status.running.into()),
             waiting: count(|status| status.queued.into()),
@@ -197,6 +216,42 @@ impl State {
                 .as_ref()
                 .map_or_else(String::new, ToString::to_string),
             refusals: self.refusal_lines(),
+        }
+    }
+
+    /// Whether another invitation is the only way on.
+    fn needs_invite(&self, mode: Mode) -> bool {
+        match mode {
+            Mode::Blocked => matches!(
+                self.obstacle,
+                Some(Obstacle::NoInvite | Obstacle::DeadInvite(_))
+            ),
+            Mode::Dismissed => self.bye().is_some_and(texts::needs_invite),
+            Mode::Preparing
+            | Mode::Ready
+            | Mode::Connecting
+            | Mode::Checking
+            | Mode::Idle
+            | Mode::Running
+            | Mode::Reconnecting
+            | Mode::Left => false,
+        }
+    }
+
+    fn again_label(&self, mode: Mode) -> &'static str {
+        match mode {
+            Mode::Left => "Join again",
+            Mode::Dismissed if !self.needs_invite(mode) => "Try again",
+            Mode::Blocked if self.obstacle == Some(Obstacle::RuntimeBroke) => "Try again",
+            Mode::Preparing
+            | Mode::Blocked
+            | Mode::Ready
+            | Mode::Connecting
+            | Mode::Checking
+            | Mode::Idle
+            | Mode::Running
+            | Mode::Reconnecting
+            | Mode::Dismissed => "",
         }
     }
 
@@ -309,19 +364,23 @@ impl State {
             ),
             Mode::Left => (
                 "You have left",
-                "Nothing runs here any more. Thank you. Reload the page to come back.".into(),
+                "Nothing runs here any more. Thank you. You can close this page.".into(),
             ),
-            Mode::Dismissed => ("Disconnected", self.dismissal().into()),
+            Mode::Dismissed => (
+                "Disconnected",
+                self.bye().map(texts::dismissal).unwrap_or_default().into(),
+            ),
         }
     }
 
-    fn dismissal(&self) -> &'static str {
+    /// Why the server does not want this device any more.
+    fn bye(&self) -> Option<&ByeReason> {
         match self.status.as_ref().map(|status| &status.link) {
-            Some(LinkView::Dismissed(reason)) => texts::dismissal(reason),
+            Some(LinkView::Dismissed(reason)) => Some(reason),
             Some(
                 LinkView::Connecting | LinkView::Joined | LinkView::Waiting { .. } | LinkView::Left,
             )
-            | None => "",
+            | None => None,
         }
     }
 
@@ -382,7 +441,6 @@ fn in_fours(hex: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shared::wire::ByeReason;
 
     fn opened() -> State {
         let mut state = State::default();
@@ -537,6 +595,47 @@ mod tests {
         state.apply(Event::LeaveAsked);
         let view = state.view();
         assert_eq!((view.state, view.can_leave), ("left", false));
+    }
+
+    #[test]
+    fn a_dead_invitation_is_told_before_anything_is_asked() {
+        let mut state = ready();
+        let reason = Obstacle::DeadInvite("stale_token".into());
+        state.apply(Event::Blocked(reason));
+        let view = state.view();
+        assert!(!view.can_start && view.is_invite_asked);
+        assert!(view.explanation.contains("newer"), "{}", view.explanation);
+    }
+
+    #[test]
+    fn every_end_has_a_way_on() {
+        let shown = |link| working(status(link)).view();
+        let ended = |reason| shown(LinkView::Dismissed(reason));
+        let left = shown(LinkView::Left);
+        assert_eq!(
+            (left.again_label, left.is_invite_asked),
+            ("Join again", false)
+        );
+        let full = ended(ByeReason::Full);
+        assert_eq!(
+            (full.again_label, full.is_invite_asked),
+            ("Try again", false)
+        );
+        let stale = ended(ByeReason::Unauthorized("stale_token".into()));
+        assert_eq!((stale.again_label, stale.is_invite_asked), ("", true));
+        let joined = shown(LinkView::Joined);
+        assert_eq!((joined.again_label, joined.is_invite_asked), ("", false));
+    }
+
+    #[test]
+    fn nothing_done_is_not_shown_as_a_score() {
+        let after = |done| {
+            let mut left = status(LinkView::Left);
+            left.done = done;
+            working(left).view().is_work_shown
+        };
+        assert!(!after(0) && after(1));
+        assert!(working(status(LinkView::Joined)).view().is_work_shown);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::state::Obstacle;
 pub(super) const fn obstacle_headline(obstacle: &Obstacle) -> &'static str {
     match obstacle {
         Obstacle::NoInvite => "An invitation is needed",
+        Obstacle::DeadInvite(_) => "This invitation does not hold",
         Obstacle::OldBrowser(_) => "This browser is too old",
         Obstacle::BadKey | Obstacle::OtherKey => "Do not continue here",
         Obstacle::OpenSandbox(_) => "This browser cannot take part",
@@ -19,10 +20,11 @@ pub(super) const fn obstacle_headline(obstacle: &Obstacle) -> &'static str {
 pub(super) fn obstacle(obstacle: &Obstacle) -> String {
     match obstacle {
         Obstacle::NoInvite => {
-            "This page needs an invitation. Open the link, or scan the code, that you \
-                               were given."
+            "This page needs an invitation. Open the link, or scan the code, that you were given, \
+             or type its words here."
                 .into()
         }
+        Obstacle::DeadInvite(why) => unauthorized(why).into(),
         Obstacle::OldBrowser(missing) => [
             "This browser is too old: it lacks ",
             missing,
@@ -86,14 +88,30 @@ pub(super) fn dismissal(reason: &ByeReason) -> &'static str {
         ByeReason::SessionUnknown => {
             "The server does not know this device any more. Ask for a new link."
         }
-        ByeReason::ForeignWorkerId => "Another device uses this device's name. Reload the page.",
-        ByeReason::ProtocolViolation | ByeReason::UnsupportedVersion => {
-            "This page and the server do not understand each other. Reload the page."
+        ByeReason::ForeignWorkerId => {
+            "Another device uses this device's name. Try again under a new one."
         }
-        ByeReason::Replaced => "This device joined again elsewhere. Reload the page to work here.",
-        ByeReason::TooSlow => "The connection was too slow. Reload the page to try again.",
+        ByeReason::ProtocolViolation | ByeReason::UnsupportedVersion => {
+            "This page and the server do not understand each other. Try again with a fresh page."
+        }
+        ByeReason::Replaced => "This device joined again elsewhere, in another tab perhaps.",
+        ByeReason::TooSlow => "The connection was too slow.",
         ByeReason::Full => "The server has no room for more devices. Try again later.",
         ByeReason::ShuttingDown => "The server was shut down. Try again later.",
+    }
+}
+
+/// Whether only another invitation helps.
+pub(super) const fn needs_invite(reason: &ByeReason) -> bool {
+    match reason {
+        ByeReason::Unauthorized(_) | ByeReason::SessionUnknown => true,
+        ByeReason::ForeignWorkerId
+        | ByeReason::ProtocolViolation
+        | ByeReason::UnsupportedVersion
+        | ByeReason::Replaced
+        | ByeReason::TooSlow
+        | ByeReason::Full
+        | ByeReason::ShuttingDown => false,
     }
 }
 
