@@ -1,24 +1,23 @@
 //! Headers that every answer carries (`HTTP_API` 15).
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
 use crate::app::App;
 use crate::config::Hsts;
-use crate::proxy::{self, Caller};
+use crate::proxy::{self, Authority, Caller};
+use crate::reach;
 
 const ORIGIN_AGENT_CLUSTER: HeaderName = HeaderName::from_static("origin-agent-cluster");
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
 const ALWAYS: [(HeaderName, &str); 10] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "SAMEORIGIN"),
     (header::REFERRER_POLICY, "no-referrer"),
-    (
-        HeaderName::from_static("cross-origin-opener-policy"),
-        "same-origin",
-    ),
+    (OPENER_POLICY, "same-origin"),
     (
         HeaderName::from_static("cross-origin-resource-policy"),
         "same-origin",
@@ -45,10 +44,23 @@ pub(crate) async fn secure(
     next: Next,
 ) -> Response {
     let is_https = proxy::scheme(request.headers(), caller) == "https";
+    let known_as = Authority::of(request.headers(), caller);
     let mut response = next.run(request).await;
     let hsts = strict_transport(&app.hsts, is_https, &app.base_path);
+    let is_navigation = is_navigation(response.status(), response.headers());
     add(response.headers_mut(), hsts);
+    if is_navigation && !is_https && !reach::is_this_computer(&known_as) {
+        // Browsers follow these only where they trust the origin, and complain of them elsewhere.
+        response.headers_mut().remove(OPENER_POLICY);
+        response.headers_mut().remove(ORIGIN_AGENT_CLUSTER);
+    }
     response
+}
+
+/// Whether a browser goes where this answer leads: a page, or the way to one.
+fn is_navigation(status: StatusCode, headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE);
+    status.is_redirection() || kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"))
 }
 
 /// The headers of an answer to something that could not be read, so that nobody knows how it came.

@@ -394,6 +394,30 @@ async fn every_answer_carries_the_security_headers() {
 }
 
 #[tokio::test]
+async fn pages_ask_for_isolation_only_where_browsers_give_it() {
+    let server = TestServer::with(&[("TRUST_PROXY", "1")]).await;
+    let plain = [("host", "192.168.1.5:8080")];
+    let proxied = [("host", "grid.example"), ("x-forwarded-proto", "https")];
+    let here = [("host", "localhost:8080")];
+    for (path, headers, is_asked) in [
+        ("/client", &plain[..], false),
+        ("/worker", &plain[..], false),
+        ("/", &plain[..], false),
+        ("/health", &plain[..], true),
+        ("/client", &proxied[..], true),
+        ("/client", &here[..], true),
+        ("/", &here[..], true),
+    ] {
+        let answer = server.client.get_with(path, headers).await;
+        for name in ["cross-origin-opener-policy", "origin-agent-cluster"] {
+            let asks = answer.header(name).is_some();
+            assert_eq!(asks, is_asked, "{name} of {path} with {headers:?}");
+        }
+        assert_eq!(answer.header("x-frame-options"), Some("SAMEORIGIN"));
+    }
+}
+
+#[tokio::test]
 async fn paths_live_under_the_base_path_in_any_case() {
     let server = TestServer::with(&[("BASE_PATH", "Grid/")]).await;
     assert!(server.url.ends_with("/Grid"), "{}", server.url);
