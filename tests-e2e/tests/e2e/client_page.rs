@@ -288,6 +288,88 @@ async fn a_sharded_job_shows_what_there_is_before_its_end() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_held_stopped_and_found_again_with_what_it_had_added_up() -> Result<()> {
+    let cluster = Cluster::start().await?;
+    let tab = cluster.join().await?;
+    let page = open_signed_in(&cluster).await?;
+    let code = "await new Promise(done => setTimeout(done, 50)); return {n: 1}";
+    let job = Script::sharded(code, 100_000, 1, "sum").field("#sum-fields", "n");
+    job.submit(&page).await?;
+    page.wait_until("Number(document.querySelector('#partial dd')?.innerText) > 0")
+        .await?;
+    let stopped = shown_job(&page).await?;
+    page.click("#pause").await?;
+    page.wait_until("document.querySelector('#job-status').innerText.startsWith('Paused')")
+        .await?;
+    page.click("#resume").await?;
+    page.wait_until("document.querySelector('#job-status').innerText === 'Running.'")
+        .await?;
+    page.click("#stop").await?;
+    assert_eq!(page.text("#stop").await?, "Stop for good?");
+    page.click("#stop").await?;
+    page.wait_until("document.querySelector('#job-panel').dataset.status === 'failed'")
+        .await?;
+    let added_up: u64 = page.text("#partial dd").await?.parse()?;
+    assert!(added_up > 0);
+    assert_eq!(
+        texts(&page, "#job-actions button:not([hidden])").await?,
+        ["Download as JSON"]
+    );
+
+    page.click("#tab-add").await?;
+    page.click("#submit-add").await?;
+    wait_for_end(&page, &stopped).await?;
+    page.click("#tab-script").await?;
+    page.fill("#code", "return 'half written").await?;
+    page.reload().await?;
+    page.wait_until("document.querySelector('#earlier button')")
+        .await?;
+    assert_eq!(value_of(&page, "#code").await?, "return 'half written");
+    let earlier = page.text("#earlier li").await?;
+    assert!(
+        earlier.contains(&stopped[..8]) && earlier.contains("stopped"),
+        "{earlier}"
+    );
+    page.click("#earlier button").await?;
+    page.wait_until("document.querySelector('#partial dd')")
+        .await?;
+    assert_eq!(shown_job(&page).await?, stopped);
+    assert_eq!(page.text("#partial dd").await?, added_up.to_string());
+    page.check_console(&[])?;
+    tab.check_console(&[])?;
+    cluster.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_key_that_is_meant_to_sends_a_script() -> Result<()> {
+    let cluster = Cluster::start().await?;
+    let page = open_signed_in(&cluster).await?;
+    let key = async |name: &str, ctrl: bool| {
+        page.evaluate(&format!(
+            "document.activeElement.dispatchEvent(new KeyboardEvent('keydown', \
+             {{key: '{name}', ctrlKey: {ctrl}, bubbles: true, cancelable: true}}))"
+        ))
+        .await
+    };
+    page.evaluate("document.querySelector('#total-units').focus()")
+        .await?;
+    assert_eq!(key("Enter", false).await?, json!(false), "it is taken away");
+    assert_eq!(shown_job(&page).await?, "");
+    key("Enter", true).await?;
+    page.wait_until("document.querySelector('#job-id').innerText")
+        .await?;
+
+    page.fill("#total-units", "none").await?;
+    page.click("#submit").await?;
+    let is_marked = "document.querySelector('#total-units').ariaInvalid === 'true'";
+    page.wait_until(is_marked).await?;
+    page.fill("#total-units", "1").await?;
+    page.wait_until(&format!("!({is_marked})")).await?;
+    page.check_console(&[])?;
+    cluster.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn collected_results_are_listed_and_the_file_has_all() -> Result<()> {
     let cluster = Cluster::start().await?;
     let tab = cluster.join().await?;
@@ -401,8 +483,13 @@ async fn an_invite_shows_its_picture_words_and_time() -> Result<()> {
         json!(left)
     ))
     .await?;
-    page.click("#close-invite").await?;
-    page.wait_until("!document.querySelector('#invite')")
+    assert_eq!(
+        texts(&page, "#only-here").await?.len(),
+        1,
+        "the server listens on loopback alone"
+    );
+    page.click("#fold-invite").await?;
+    page.wait_until("document.querySelector('#invite-ways').hidden")
         .await?;
     page.check_console(&[])?;
     cluster.close().await
