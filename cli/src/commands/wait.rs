@@ -1,5 +1,6 @@
 //! Waiting for a submitted job.
 
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -61,11 +62,15 @@ fn poll(api: &Api, job: &str, wait_ms: u64, progress: &Progress) -> Result<Value
     }
 }
 
-/// The first line is one that scripts look for.
+/// Scripts look for one line; people at a terminal get a second one.
 fn timed_out(api: &Api, job: &str, wait_ms: u64) -> Failure {
+    let line = format!("Timed out after {wait_ms} ms waiting for job completion");
+    if !std::io::stderr().is_terminal() {
+        return Failure::message(line);
+    }
     let host = api.host();
     Failure::message(format!(
-        "Timed out after {wait_ms} ms waiting for job completion\n\
+        "{line}\n\
          Note: the job goes on. Watch it at {host}/client, or end it with `cluster cancel --host {host} \
          --job-id {job}`; --timeout-ms only says how long to wait"
     ))

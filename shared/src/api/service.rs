@@ -1,7 +1,7 @@
 //! The server itself: is it there, is my key good, what are its limits.
 
+use core::net::IpAddr;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
