@@ -48,6 +48,10 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Connections of one address that are not a worker's socket, unless it is a proxy's: a classroom
 /// with six connections a browser, and room.
 const MAX_PER_ADDRESS: usize = 512;
+/// Connections that may wait to be taken. Beyond it the system forgets some whose peers believe that
+/// they are connected, so it is more than a flood brings in the time in which none is taken; the
+/// system may allow less.
+const BACKLOG: i32 = 4_096;
 /// Pause when the system has no room for another connection.
 const PAUSE: Duration = Duration::from_millis(100);
 /// A peer that is silent for so long is asked whether it is there, and then every
@@ -95,6 +99,9 @@ pub(crate) async fn serve(
     rules: Rules,
     stop: CancellationToken,
 ) {
+    if let Err(error) = rustix::net::listen(&listener, BACKLOG) {
+        tracing::debug!(%error, "fewer connections may wait");
+    }
     let cut = CancellationToken::new();
     let _cut_when_dropped = cut.clone().drop_guard();
     let room = Arc::new(Semaphore::new(rules.max_connections));
