@@ -39,6 +39,8 @@ use writer::{Reply, Write};
 
 /// Accuracy with which it is known when a worker was here last, in milliseconds.
 const VISIT_MS: u64 = 3600 * 1000;
+/// Bytes that the write-ahead log keeps on the disk after it was large.
+const MAX_LOG_BYTES: u32 = 64 * 1024 * 1024;
 /// How long a statement waits for another program that holds the database.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -248,6 +250,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "journal_size_limit", MAX_LOG_BYTES)?;
     Ok(connection)
 }
 

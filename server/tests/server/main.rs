@@ -13,6 +13,7 @@ mod hostile;
 mod jobs;
 mod limits;
 mod metrics;
+mod migrations;
 mod policy;
 mod program;
 mod readiness;

@@ -19,7 +19,15 @@ pub(crate) struct Process {
 }
 
 fn command(folder: &Path, values: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cluster-server"));
+    command_of(
+        env!("CARGO_BIN_EXE_cluster-server").as_ref(),
+        folder,
+        values,
+    )
+}
+
+fn command_of(program: &Path, folder: &Path, values: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(program);
     command
         .env_clear()
         .current_dir(folder)
@@ -73,6 +81,11 @@ impl Process {
     /// Starts it in a folder and waits until it listens.
     pub(crate) fn start(folder: &Path, values: &[(&str, &str)]) -> Self {
         Self::run(command(folder, values))
+    }
+
+    /// As [`Self::start`], with a program of another version.
+    pub(crate) fn start_program(program: &Path, folder: &Path, values: &[(&str, &str)]) -> Self {
+        Self::run(command_of(program, folder, values))
     }
 
     /// As [`Self::start`]; what it logs goes to a file.
