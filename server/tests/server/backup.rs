@@ -8,7 +8,7 @@ use std::process::Output;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Client, Process, Worker, run_to_end};
+use crate::support::{Client, Offer, Process, Worker, run_to_end};
 
 const SHARDS: u64 = 20_000;
 
@@ -63,6 +63,7 @@ async fn work(mut worker: Worker) {
     loop {
         let assigned = worker.assigned().await;
         worker.compute(&assigned).await;
+        worker.all_disposed(assigned.attempts()).await;
     }
 }
 
@@ -97,7 +98,9 @@ async fn a_backup_of_a_server_at_work_is_whole_and_its_jobs_can_be_brought_to_th
         &["backup", "--force", text(&file)],
         &["backup", text(&file), "--force"],
     ] {
-        while completed(&server.client, &job).await == before {}
+        while completed(&server.client, &job).await == before {
+            assert!(!working.is_finished(), "the worker was let down");
+        }
         before = completed(&server.client, &job).await;
         assert!(before < SHARDS, "it is still at work");
         let told = said(&run_to_end(folder.path(), &[], args));
@@ -117,10 +120,15 @@ async fn a_backup_of_a_server_at_work_is_whole_and_its_jobs_can_be_brought_to_th
     ));
     let server = Process::start(elsewhere.path(), &[("RECLAIM_SEC", "0")]);
     assert!(completed(&server.client, &job).await >= before);
-    let worker = Worker::join(&server.url, &server.client.invite().await).await;
+    let quick = Offer {
+        credit: 2000,
+        ..Offer::invited(&server.client.invite().await)
+    };
+    let worker = Worker::offer(&server.url, &quick).await;
     let working = tokio::spawn(work(worker));
-    let mut stream = server.client.stream(&job).await;
-    while stream.next().await.is_some() {}
+    while server.client.job_without_result(&job).await["status"] != "done" {
+        assert!(!working.is_finished(), "the worker was let down");
+    }
     working.abort();
     let state = server.client.job(&job).await;
     let sum = SHARDS * (SHARDS - 1) / 2;

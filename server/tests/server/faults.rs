@@ -15,7 +15,7 @@ use shared::ids::AttemptId;
 use shared::wire::Disposition;
 use tokio::task::JoinHandle;
 
-use crate::support::{Process, Worker, returned, run_to_end, value};
+use crate::support::{Offer, Process, Worker, returned, run_to_end, value};
 
 const SHARDS: u64 = 20_000;
 /// Refusals after which it is certain that nothing is stored meanwhile.
@@ -36,8 +36,13 @@ struct Working {
 }
 
 impl Working {
-    async fn at(server: &Process) -> Self {
-        let mut worker = Worker::join(&server.url, &server.client.invite().await).await;
+    /// With this many attempts at the same time.
+    async fn at(server: &Process, credit: u32) -> Self {
+        let offer = Offer {
+            credit,
+            ..Offer::invited(&server.client.invite().await)
+        };
+        let mut worker = Worker::offer(&server.url, &offer).await;
         let durable = Arc::new(AtomicU32::new(0));
         let count = Arc::clone(&durable);
         let task = tokio::spawn(async move {
@@ -91,7 +96,7 @@ async fn assert_survives<H: FnOnce()>(
     let logged = || std::fs::read_to_string(log).unwrap();
     let server = Process::start_with_log(folder, &[], File::create(log).unwrap());
     let job = server.client.submit("/api/jobs/run-js", &sharded()).await;
-    let working = Working::at(&server).await;
+    let working = Working::at(&server, 16).await;
     working.more_than(0).await;
 
     let heal = fail();
@@ -132,9 +137,10 @@ async fn assert_survives<H: FnOnce()>(
         known >= u64::from(durable),
         "{known} of {durable} are known"
     );
-    let working = Working::at(&server).await;
-    let mut stream = server.client.stream(&job).await;
-    while stream.next().await.is_some() {}
+    let working = Working::at(&server, 2000).await;
+    while server.client.job_without_result(&job).await["status"] != "done" {
+        assert!(!working.task.is_finished(), "the worker was let down");
+    }
     working.task.abort();
     let sum = SHARDS * (SHARDS - 1) / 2;
     let result = server.client.job(&job).await["result"]["aggregate"].clone();
@@ -212,7 +218,7 @@ async fn a_slow_disk_is_waited_for_and_nothing_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let server = Process::start(folder.path(), &[]);
     let job = server.client.submit("/api/jobs/run-js", &sharded()).await;
-    let working = Working::at(&server).await;
+    let working = Working::at(&server, 16).await;
     working.more_than(0).await;
     let other = rusqlite::Connection::open(folder.path().join("data/cluster.db")).unwrap();
     other.busy_timeout(Duration::from_secs(30)).unwrap();

@@ -204,6 +204,7 @@ async fn assert_opened(folder: &tempfile::TempDir, version: usize, said: &Map<St
     let invite = client.invite().await;
     let thief = Offer {
         secret: 2,
+        credit: 0,
         ..Offer::invited(&invite)
     };
     let thief = Worker::offer(&server.url, &thief).await;

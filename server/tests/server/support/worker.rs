@@ -178,9 +178,10 @@ impl Worker {
     /// The next message.
     pub(crate) async fn next(&mut self) -> ToWorker {
         let message = timeout(LIMIT, self.try_next()).await;
+        let early = || format!("{:?}", self.early.iter().rev().take(2).collect::<Vec<_>>());
         message
-            .expect("nothing came in time")
-            .expect("the socket is open")
+            .unwrap_or_else(|_| panic!("nothing came in time; before it {}", early()))
+            .unwrap_or_else(|| panic!("the socket has ended; before it {}", early()))
     }
 
     async fn try_next(&mut self) -> Option<ToWorker> {
