@@ -77,13 +77,16 @@ impl Head {
 /// Changes a request, or answers it.
 type RequestRule = dyn Fn(&mut Head) -> Option<String> + Send + Sync;
 
+/// Changes an answer and its body.
+type AnswerRule = dyn Fn(&mut Head, &mut Vec<u8>) + Send + Sync;
+
 /// What the proxy does to what passes through it.
 #[derive(Clone)]
 pub(super) struct Rules {
     /// Changes a request, or answers it itself.
     pub(super) request: Arc<RequestRule>,
     /// Changes an answer and its body.
-    pub(super) answer: Arc<dyn Fn(&mut Head, &mut Vec<u8>) + Send + Sync>,
+    pub(super) answer: Arc<AnswerRule>,
     /// Whether anything is passed on after an upgrade.
     pub(super) passes_frames: bool,
 }
