@@ -150,7 +150,7 @@ fn as_numbers(value: &Value) -> Value {
                 .map(|(name, it)| (name.clone(), as_numbers(it)));
             Value::Object(fields.collect())
         }
-        other => other.clone(),
+        Value::Null | Value::Bool(_) | Value::String(_) => value.clone(),
     }
 }
 
