@@ -171,7 +171,10 @@ fn pass(client: TcpStream, authority: &str, rules: &Rules) -> Option<()> {
     let is_upgraded = answer.first.contains(" 101 ");
     let mut body = Vec::new();
     if !is_upgraded {
-        from_server.read_to_end(&mut body).ok()?;
+        // The server keeps the connection after a handshake that it has refused.
+        let length = answer.get("content-length")?.parse().ok()?;
+        let mut rest = from_server.by_ref().take(length);
+        rest.read_to_end(&mut body).ok()?;
     }
     (rules.answer)(&mut answer, &mut body);
     if !is_upgraded {
