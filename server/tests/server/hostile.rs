@@ -315,9 +315,8 @@ async fn a_flood_before_or_after_hello_ends_its_own_socket_only() {
     let invite = server.client.invite().await;
     let mut neighbour = Worker::join(&server.url, &invite).await;
     let mut stranger = Worker::connect(&server.url).await;
-    for _ in 0..16 {
-        stranger.send(Message::Ping(Vec::new().into())).await;
-    }
+    let ping = Message::Ping(Vec::new().into());
+    stranger.flood(&ping, 16).await;
     assert_eq!(
         stranger.bye().await,
         ByeReason::Full,
