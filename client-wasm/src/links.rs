@@ -93,6 +93,7 @@ mod tests {
             invite_qr_data_url: Some("data:here".into()),
             expires_at: IsoTime(UnixMillis(0)),
             ttl_sec: 60,
+            max_uses: None,
             network: None,
         }
     }

@@ -342,6 +342,7 @@ mod tests {
             expires_at: IsoTime(UnixMillis(99_000_000)),
             ttl_sec: 60,
             network: None,
+            max_uses: None,
         };
         let state = after([Event::InviteMade {
             created: Box::new(created),

@@ -117,6 +117,7 @@ fn answer(effect: Effect) -> Option<Event> {
         | Effect::JobSwitched { .. }
         | Effect::JobChanged { .. }
         | Effect::JobEnded { .. }
-        | Effect::SessionEnded { .. } => None,
+        | Effect::SessionEnded { .. }
+        | Effect::Drained { .. } => None,
     }
 }

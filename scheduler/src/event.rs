@@ -41,6 +41,12 @@ pub enum Event {
     WorkerLeft {
         session: SessionId,
     },
+    /// The session gets nothing more; what it has not begun is taken back. Answered by `Drained`, now
+    /// or later. After a restart the session is told so anew, right after it came back with a credit
+    /// of 0.
+    WorkerDraining {
+        session: SessionId,
+    },
     /// A ticket whose signature, worker and session were checked: attempts from before a restart.
     TicketProved {
         session: SessionId,
@@ -176,6 +182,9 @@ pub enum Effect {
     },
     /// The session is over: grace ran out, it left, or the worker began another.
     SessionEnded { session: SessionId },
+    /// A session that is draining holds nothing any more, and all its results were disposed of.
+    /// `WorkerLeft` follows.
+    Drained { session: SessionId },
 }
 
 /// Shards of one job in an assignment, each with its attempt number from 1.

@@ -173,6 +173,11 @@ impl Leaf {
         self.held
     }
 
+    /// Results that wait for their disposition.
+    pub(crate) const fn received(&self) -> u32 {
+        self.received
+    }
+
     pub(crate) const fn taken(&self) -> u32 {
         self.taken
     }

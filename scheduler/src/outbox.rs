@@ -20,6 +20,7 @@ pub(crate) struct Outbox {
     history: Vec<Effect>,
     changed_jobs: BTreeSet<JobId>,
     ended_jobs: Vec<(JobId, JobProgress, Ending)>,
+    drained: Vec<SessionId>,
 }
 
 impl Outbox {
@@ -27,6 +28,10 @@ impl Outbox {
         self.dispositions.remove(&session);
         self.revocations.remove(&session);
         self.ended_sessions.push(session);
+    }
+
+    pub(crate) fn drained(&mut self, session: SessionId) {
+        self.drained.push(session);
     }
 
     pub(crate) fn welcome(&mut self, session: SessionId, unknown: Vec<Nonce>) {
@@ -112,6 +117,7 @@ impl Outbox {
             history,
             mut changed_jobs,
             ended_jobs,
+            drained,
         } = std::mem::take(self);
         for (job, ..) in &ended_jobs {
             changed_jobs.remove(job);
@@ -157,6 +163,8 @@ impl Outbox {
                     ending,
                 }),
         );
+        let drained = drained.into_iter();
+        effects.extend(drained.map(|session| Effect::Drained { session }));
         effects
     }
 }

@@ -55,6 +55,8 @@ pub struct Scheduler {
     /// Sessions and jobs whose place in the queues may have changed in this step.
     touched_sessions: BTreeSet<SessionId>,
     touched_jobs: BTreeSet<JobId>,
+    /// Draining sessions that may hold nothing since this step.
+    draining: BTreeSet<SessionId>,
     outbox: Outbox,
 }
 
@@ -76,6 +78,7 @@ impl Scheduler {
             speculating: BTreeSet::new(),
             touched_sessions: BTreeSet::new(),
             touched_jobs: BTreeSet::new(),
+            draining: BTreeSet::new(),
             outbox: Outbox::default(),
         }
     }
@@ -92,6 +95,7 @@ impl Scheduler {
         }
         self.dispatch();
         self.persist_changes();
+        self.tell_drained();
         self.outbox.take()
     }
 
@@ -114,6 +118,11 @@ impl Scheduler {
     /// from it until some of it is.
     pub const fn is_congested(&self) -> bool {
         self.uncommitted.is_too_large()
+    }
+
+    /// The session of a worker that is connected or in grace.
+    pub fn session_of(&self, worker: &WorkerId) -> Option<SessionId> {
+        self.workers.get(worker).copied()
     }
 
     /// All workers that are connected or in grace.
@@ -191,6 +200,7 @@ impl Scheduler {
                 held,
             } => self.on_resumed(session, worker, slots, credit, &held),
             Event::WorkerLeft { session } => self.end_session(session, Farewell::Orderly),
+            Event::WorkerDraining { session } => self.on_draining(session),
             Event::TicketProved {
                 session,
                 nonce,

@@ -93,6 +93,8 @@ pub(crate) struct Session {
     pub(crate) is_paused: bool,
     /// Gets nothing until it holds nothing.
     pub(crate) is_clearing: bool,
+    /// Gets nothing more, and ends when it holds nothing.
+    pub(crate) is_draining: bool,
     /// What it was given last is to run alone.
     pub(crate) is_alone: bool,
     pub(crate) leaves: BTreeMap<Nonce, Leaf>,
@@ -118,6 +120,7 @@ impl Session {
             is_connected: true,
             is_paused: false,
             is_clearing: false,
+            is_draining: false,
             is_alone: false,
             leaves: BTreeMap::new(),
             shares: BTreeMap::new(),
@@ -139,13 +142,21 @@ impl Session {
 
     /// May be given work at all.
     pub(crate) const fn is_active(&self) -> bool {
-        self.is_connected && !self.is_paused && self.limit > 0
+        self.is_connected && !self.is_paused && !self.is_draining && self.limit > 0
     }
 
     /// Attempts that it may be given beside those it has.
     pub(crate) const fn room(&self) -> u32 {
         let has = self.held.saturating_add(self.unproved.attempts);
         self.limit.saturating_sub(has)
+    }
+
+    /// Is draining, and nothing that it may still do matters.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.is_draining
+            && self.held == 0
+            && self.unproved.leaves.is_empty()
+            && self.leaves.values().all(|leaf| leaf.received() == 0)
     }
 
     /// Runs a suspect shard alone, or is to do so next.

@@ -21,6 +21,7 @@ use crate::gateway::Gateway;
 use crate::instruments::Instruments;
 use crate::invites::Invites;
 use crate::limits::Limits;
+use crate::orders::Orders;
 use crate::pages::Pages;
 use crate::proxy::{self, Authority, Caller, ProxyTrust};
 use crate::session_token::SessionTokens;
@@ -64,6 +65,8 @@ pub(crate) struct AppParts {
     pub listener: SocketAddr,
     /// Invites.
     pub invites: Arc<Invites>,
+    /// What operators have ordered.
+    pub orders: Arc<Orders>,
     /// Session tokens.
     pub tokens: Arc<SessionTokens>,
     /// Durable jobs.
@@ -117,7 +120,8 @@ impl Deref for App {
     }
 }
 
-/// Routes know lower case and no trailing slash; file names under `/assets` stay as they are.
+/// Routes know lower case and no trailing slash; file names under `/assets` and names of workers stay
+/// as they are.
 pub(crate) fn normalise(mut request: Request, base_path: &str) -> Request {
     let path = request.uri().path();
     let normal = normal_path(path, &base_path.to_ascii_lowercase());
@@ -139,9 +143,18 @@ fn normal_path(path: &str, base_path: &str) -> String {
     if lower.starts_with(&assets) {
         return format!("{assets}{}", &path[assets.len()..]);
     }
-    match lower.strip_suffix('/') {
-        Some(cut) if !cut.is_empty() => cut.into(),
+    let normal = match lower.strip_suffix('/') {
+        Some(cut) if !cut.is_empty() => cut.to_owned(),
         Some(_) | None => lower,
+    };
+    let workers = format!("{base_path}/api/workers/");
+    match normal.strip_prefix(&workers) {
+        Some(rest) => {
+            let (id, order) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            let id = &path[workers.len()..][..id.len()];
+            format!("{workers}{id}{order}")
+        }
+        None => normal,
     }
 }
 
@@ -193,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn case_and_one_trailing_slash_do_not_matter_but_in_assets() {
+    fn case_and_one_trailing_slash_do_not_matter_but_in_names() {
         for (path, base, normal) in [
             ("/", "", "/"),
             ("/API/Jobs/", "", "/api/jobs"),
@@ -201,6 +214,9 @@ mod tests {
             ("/assets/Worker-1A.js", "", "/assets/Worker-1A.js"),
             ("/X/Assets/Worker-1A.js", "/x", "/x/assets/Worker-1A.js"),
             ("/X/", "/x", "/x"),
+            ("/API/Workers/", "", "/api/workers"),
+            ("/X/API/Workers/Ab.C/BAN/", "/x", "/x/api/workers/Ab.C/ban"),
+            ("/api/workers/AbC", "", "/api/workers/AbC"),
         ] {
             assert_eq!(normal_path(path, base), normal, "{path}");
         }

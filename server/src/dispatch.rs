@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use scheduler::{Command, JobView, Scheduler, SchedulerConfig};
-use shared::ids::{Digest32, JobId, SessionId};
+use shared::ids::{Digest32, JobId, SessionId, WorkerId};
 use shared::job::{Capacity, JobSpec};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -28,6 +28,7 @@ use tokio::task::JoinHandle;
 use crate::clock::Clock;
 use crate::config::EventSettings;
 use crate::instruments::Instruments;
+use crate::orders::Orders;
 use crate::random;
 use crate::signer::Signer;
 use crate::store::{EndedJobs, Store, UnfinishedJob};
@@ -39,7 +40,7 @@ pub(crate) use books::Look;
 pub(crate) use catalog::ReadyJob;
 pub(crate) use history::MAX_LISTED;
 pub(crate) use journal::{Entry, Page, Shards, What, first_seq_after_restart};
-pub(crate) use letters::{Join, LiveJob, Report};
+pub(crate) use letters::{Dismissed, Join, LiveJob, Report};
 pub(crate) use sessions::LiveWorker;
 pub(crate) use watchers::Watch;
 
@@ -79,6 +80,8 @@ pub(crate) struct DispatchParts {
     pub store: Arc<dyn Store>,
     /// Who signs.
     pub signer: Signer,
+    /// What operators have ordered.
+    pub orders: Arc<Orders>,
     /// Events that are kept.
     pub events: EventSettings,
     /// For how long ended jobs are kept; `None` for ever.
@@ -238,6 +241,35 @@ impl Dispatch {
     /// [`Overloaded`].
     pub(crate) async fn workers(&self) -> Result<Vec<LiveWorker>, Overloaded> {
         self.ask(Letter::Workers).await
+    }
+
+    /// The session of a worker that is connected or within grace.
+    ///
+    /// # Errors
+    /// [`Overloaded`].
+    pub(crate) async fn session_of(
+        &self,
+        worker: WorkerId,
+    ) -> Result<Option<SessionId>, Overloaded> {
+        self.ask(|reply| Letter::SessionOf(worker, reply)).await
+    }
+
+    /// Ends sessions at once, which must be in the orders already: who joins meanwhile is held to
+    /// those. How many of them were connected.
+    ///
+    /// # Errors
+    /// [`Overloaded`].
+    pub(crate) async fn dismiss(&self, whom: Dismissed) -> Result<u64, Overloaded> {
+        self.ask(|reply| Letter::Dismiss(whom, reply)).await
+    }
+
+    /// Hands out nothing more to a session, and ends it when it holds nothing. It must be in the orders
+    /// already.
+    ///
+    /// # Errors
+    /// [`Overloaded`].
+    pub(crate) async fn drain(&self, session: SessionId) -> Result<(), Overloaded> {
+        self.ask(|reply| Letter::Drain(session, reply)).await
     }
 
     /// How everything stands, or stood a quarter of a second ago.

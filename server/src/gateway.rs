@@ -34,6 +34,7 @@ use crate::dispatch::Dispatch;
 use crate::instruments::Instruments;
 use crate::invites::Invites;
 use crate::limits::RateLimit;
+use crate::orders::Orders;
 use crate::proxy::{Authority, Caller};
 use crate::session_token::SessionTokens;
 use crate::signer::Signer;
@@ -50,6 +51,7 @@ pub(crate) struct Gateway {
     clock: Clock,
     store: Arc<dyn Store>,
     invites: Arc<Invites>,
+    orders: Arc<Orders>,
     tokens: Arc<SessionTokens>,
     dispatch: Dispatch,
     signer: Signer,
@@ -89,6 +91,8 @@ pub(crate) struct GatewayParts {
     pub store: Arc<dyn Store>,
     /// Who was invited.
     pub invites: Arc<Invites>,
+    /// Who shall not be here.
+    pub orders: Arc<Orders>,
     /// Who was here before.
     pub tokens: Arc<SessionTokens>,
     /// Who owns the scheduler.
@@ -110,6 +114,7 @@ impl Gateway {
             clock: parts.clock,
             store: parts.store,
             invites: parts.invites,
+            orders: parts.orders,
             tokens: parts.tokens,
             dispatch: parts.dispatch,
             signer: parts.signer,

@@ -2,7 +2,7 @@
 //!
 //! Lives here: making and checking tokens, which one is the newest, and where links lead. Not here:
 //! what codes and phrases look like (`links`), answers (`api/invites`), session tokens, which outlive
-//! an invite.
+//! an invite, and what operators order later (`orders`).
 
 pub(crate) mod links;
 
@@ -17,8 +17,11 @@ use shared::ids::Digest32;
 use shared::qr;
 use shared::time::UnixMillis;
 
+use crate::orders::Orders;
 use crate::random;
-use crate::store::{InviteLink, InviteRecord, InviteToken, NewInvite, Store, StoreError};
+use crate::store::{
+    InviteLink, InviteRecord, InviteToken, ListedInvite, NewInvite, Store, StoreError,
+};
 
 const TYPE: &str = "worker_invite";
 /// Characters of a token.
@@ -45,6 +48,20 @@ pub(crate) struct InviteClaims {
     /// The key that assignments will be signed with, so that a worker notices another one.
     #[serde(default)]
     pub kid: Option<String>,
+    /// How many workers it lets in; `None` for any number.
+    #[serde(default, rename = "maxUses", skip_serializing_if = "Option::is_none")]
+    pub max_uses: Option<u32>,
+}
+
+/// What an invite is made for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct InviteTerms {
+    /// Seconds that it holds.
+    pub ttl_sec: u64,
+    /// What its maker calls it.
+    pub label: Option<String>,
+    /// How many workers it lets in; `None` for any number.
+    pub max_uses: Option<u32>,
 }
 
 fn lenient<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
@@ -62,10 +79,14 @@ pub(crate) enum InviteRefusal {
     Payload,
     /// Too old.
     Expired,
+    /// Withdrawn by an operator.
+    Revoked,
     /// Only the newest counts, and there is none.
     NoActive,
     /// Only the newest counts, and this is another.
     Stale,
+    /// It has let in as many workers as it may.
+    UsedUp,
 }
 
 impl InviteRefusal {
@@ -76,8 +97,10 @@ impl InviteRefusal {
             Self::Signature => "invalid_signature",
             Self::Payload => "invalid_payload",
             Self::Expired => "expired_token",
+            Self::Revoked => "revoked_token",
             Self::NoActive => "no_active_invite",
             Self::Stale => "stale_token",
+            Self::UsedUp => "used_up_token",
         }
     }
 }
@@ -164,6 +187,7 @@ pub(crate) struct Invites {
     kid: String,
     rules: InviteRules,
     newest: Mutex<Option<(u64, InviteRecord)>>,
+    orders: Arc<Orders>,
     store: Arc<dyn Store>,
 }
 
@@ -180,6 +204,7 @@ impl Invites {
     /// [`StoreError`] where it cannot be read.
     pub(crate) async fn load(
         store: Arc<dyn Store>,
+        orders: Arc<Orders>,
         secret: &str,
         kid: Digest32,
         rules: InviteRules,
@@ -189,6 +214,7 @@ impl Invites {
             kid: kid.to_string(),
             rules,
             newest: Mutex::new(store.newest_invite().await?),
+            orders,
             store,
         })
     }
@@ -200,8 +226,7 @@ impl Invites {
     pub(crate) async fn issue(
         &self,
         now: UnixMillis,
-        ttl_sec: u64,
-        label: Option<String>,
+        terms: InviteTerms,
     ) -> Result<Issued, StoreError> {
         let issued_at_sec = now.0 / 1000;
         let record = InviteRecord {
@@ -209,8 +234,9 @@ impl Invites {
                 .into_uuid()
                 .to_string(),
             issued_at_sec,
-            expires_at_sec: issued_at_sec + ttl_sec,
-            label,
+            expires_at_sec: issued_at_sec + terms.ttl_sec,
+            label: terms.label,
+            max_uses: terms.max_uses,
         };
         let token = self.token(&InviteClaims {
             typ: TYPE.into(),
@@ -219,6 +245,7 @@ impl Invites {
             exp: Some(record.expires_at_sec),
             label: record.label.clone(),
             kid: Some(self.kid.clone()),
+            max_uses: record.max_uses,
         });
         let token = InviteToken(token);
         let expires_at = UnixMillis(record.expires_at_sec * 1000);
@@ -250,6 +277,14 @@ impl Invites {
     /// Whether any invite is known, even one that has expired.
     pub(crate) fn were_made(&self) -> bool {
         self.newest().is_some()
+    }
+
+    /// The newest invites, these in front; `most` of them.
+    ///
+    /// # Errors
+    /// [`StoreError`] where they cannot be read.
+    pub(crate) async fn list(&self, most: usize) -> Result<Vec<ListedInvite>, StoreError> {
+        self.store.invites(most).await
     }
 
     /// Where a link leads. An invite that a newer one has replaced is still found: whether it lets
@@ -293,6 +328,9 @@ impl Invites {
             .ok_or(InviteRefusal::Payload)?;
         if claims.exp.is_none_or(|exp| exp < now.0 / 1000) {
             return Err(InviteRefusal::Expired);
+        }
+        if self.orders.is_revoked(&claims.jti) {
+            return Err(InviteRefusal::Revoked);
         }
         if self.rules.require_latest {
             self.check_newest(&claims)?;
@@ -340,6 +378,7 @@ fn parts(token: &str) -> Option<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
     use crate::store::sqlite::SqliteStore;
 
     const NOW: UnixMillis = UnixMillis(1_767_225_600_500);
@@ -352,6 +391,8 @@ mod tests {
 
     async fn load(dir: &tempfile::TempDir, require_latest: bool) -> Invites {
         let store = Arc::new(SqliteStore::open(dir.path(), None).unwrap());
+        let orders = Orders::load(Arc::<SqliteStore>::clone(&store), Clock::start()).await;
+        let orders = Arc::new(orders.unwrap());
         let kid = Digest32::of(b"key");
         let rules = InviteRules {
             require_latest,
@@ -359,7 +400,9 @@ mod tests {
             phrase_words: 8,
             max_kept: 100,
         };
-        Invites::load(store, SECRET, kid, rules).await.unwrap()
+        Invites::load(store, orders, SECRET, kid, rules)
+            .await
+            .unwrap()
     }
 
     async fn fixture(require_latest: bool) -> Fixture {
@@ -368,9 +411,17 @@ mod tests {
         Fixture { dir, invites }
     }
 
+    fn terms(ttl_sec: u64, label: Option<&str>) -> InviteTerms {
+        InviteTerms {
+            ttl_sec,
+            label: label.map(Into::into),
+            max_uses: None,
+        }
+    }
+
     async fn issue(invites: &Invites) -> String {
         invites
-            .issue(NOW, 3600, Some("class".into()))
+            .issue(NOW, terms(3600, Some("class")))
             .await
             .unwrap()
             .token
@@ -430,7 +481,7 @@ mod tests {
     #[tokio::test]
     async fn links_lead_to_their_invite_until_it_expires() {
         let Fixture { dir, invites } = fixture(true).await;
-        let issued = invites.issue(NOW, 60, None).await.unwrap();
+        let issued = invites.issue(NOW, terms(60, None)).await.unwrap();
         let links = [
             links::typed_code(&issued.code.unwrap()).unwrap(),
             links::typed_phrase(&issued.phrase.unwrap()).unwrap(),

@@ -20,6 +20,7 @@ mod invites;
 mod keys;
 mod limits;
 pub mod logging;
+mod orders;
 mod pages;
 mod proxy;
 mod random;

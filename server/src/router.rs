@@ -4,7 +4,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Router, middleware::from_fn_with_state};
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -41,6 +41,8 @@ pub(crate) fn router(app: App) -> Router {
         .route(&at("/api/auth/check"), get(health::auth_check))
         .route(&at("/api/connection"), get(connection::show))
         .route(&at("/api/invites/worker"), post(invites::create))
+        .route(&at("/api/invites"), get(invites::list))
+        .route(&at("/api/invites/{jti}"), delete(invites::revoke))
         .route(&at("/api/jobs"), post(jobs::submit_add))
         .route(&at("/api/jobs/run-js"), post(jobs::submit_run_js))
         .route(&at("/api/jobs/{job}"), get(jobs::show))
@@ -51,6 +53,13 @@ pub(crate) fn router(app: App) -> Router {
         .route(&at("/api/jobs/{job}/events"), get(jobs::events))
         .route(&at("/api/jobs/{job}/stream"), get(jobs::stream))
         .route(&at("/api/workers"), get(workers::list))
+        .route(&at("/api/workers/{worker}/drain"), post(workers::drain))
+        .route(
+            &at("/api/workers/{worker}/disconnect"),
+            post(workers::disconnect),
+        )
+        .route(&at("/api/workers/{worker}/ban"), post(workers::ban))
+        .route(&at("/api/workers/{worker}/unban"), post(workers::unban))
         .route(&at("/api/metrics/cluster"), get(metrics::cluster))
         .route(&at("/api/worker/metrics"), get(metrics::worker))
         .route(&at("/api/content/{hash}"), get(contents::show))

@@ -20,9 +20,10 @@ use crate::dispatch::{Dispatch, DispatchParts, MAX_LISTED};
 use crate::edge;
 use crate::gateway::{Gateway, GatewayParts, GatewaySettings};
 use crate::instruments::Instruments;
-use crate::invites::{InviteRules, Invites};
+use crate::invites::{InviteRules, InviteTerms, Invites};
 use crate::keys::{SigningKey, SigningKeyError};
 use crate::limits::Limits;
+use crate::orders::Orders;
 use crate::pages::Pages;
 use crate::reach;
 use crate::router::router;
@@ -94,6 +95,7 @@ impl Server {
         };
         let instruments = Arc::new(Instruments::default());
         let signer = Signer::start(Arc::clone(&key));
+        let orders = Arc::new(Orders::load(Arc::clone(&store), clock).await?);
         let (dispatch, dispatch_task) = Dispatch::start(
             scheduler,
             DispatchParts {
@@ -101,6 +103,7 @@ impl Server {
                 clock,
                 store: Arc::clone(&store),
                 signer: signer.clone(),
+                orders: Arc::clone(&orders),
                 events: config.events,
                 retention: config.retention,
                 instruments: Arc::clone(&instruments),
@@ -109,6 +112,7 @@ impl Server {
         );
         let invites = Invites::load(
             Arc::clone(&store),
+            Arc::clone(&orders),
             &secrets.worker_invite_secret,
             key.kid(),
             invite_rules(&config),
@@ -119,6 +123,7 @@ impl Server {
             clock,
             store: Arc::clone(&store),
             invites: Arc::clone(&invites),
+            orders: Arc::clone(&orders),
             tokens: Arc::clone(&tokens),
             dispatch: dispatch.clone(),
             signer,
@@ -149,6 +154,7 @@ impl Server {
             client_key: ClientKey::new(&secrets.client_api_key),
             invites,
             listener: address,
+            orders,
             tokens,
             store,
             dispatch,
@@ -199,7 +205,11 @@ impl Server {
             return Ok(None);
         }
         let now = app.clock.wall();
-        let issued = app.invites.issue(now, app.invite_ttl_sec, None).await?;
+        let terms = InviteTerms {
+            ttl_sec: app.invite_ttl_sec,
+            ..InviteTerms::default()
+        };
+        let issued = app.invites.issue(now, terms).await?;
         let address = reach::in_network(self.address);
         let base = format!("http://{address}{}", app.base_path);
         Ok(Some(issued.urls(&base).shortest().to_owned()))

@@ -1,4 +1,5 @@
-//! Where jobs, worker identities and invites are durable: the contract of every store.
+//! Where jobs, worker identities, invites and what operators order about them are durable: the
+//! contract of every store.
 //!
 //! Lives here: the trait and what goes in and out. Not here: what a job means (`shared::job`), what
 //! a delta contains (`scheduler`), and how answers are rendered (`api`). What was reported as stored
@@ -16,7 +17,7 @@ use std::pin::Pin;
 use range_set_blaze::RangeSetBlaze;
 use scheduler::{Delta, Ending};
 use shared::api::TaskBrief;
-use shared::ids::{Digest32, JobId, ShardIndex, WorkerId};
+use shared::ids::{Digest32, JobId, SessionId, ShardIndex, WorkerId};
 use shared::job::JobSpec;
 use shared::plan::Plan;
 use shared::reduce::ReducerState;
@@ -55,7 +56,7 @@ pub(crate) trait Store: Send + Sync + std::fmt::Debug + 'static {
     fn ended_jobs(&self, newest: usize) -> StoreFuture<EndedJobs>;
 
     /// Makes `worker` belong to `secret` unless it belongs to another. Of very many workers, those
-    /// are forgotten that stay away longest.
+    /// are forgotten that stay away longest, but none that is banned.
     fn bind_worker(&self, worker: WorkerId, secret: Digest32) -> StoreFuture<Binding>;
 
     /// Remembers an invite as the newest, with the first code and phrase that no other invite has.
@@ -67,6 +68,37 @@ pub(crate) trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// The invite that a link leads to; `None` for one that is not known. One that has expired may
     /// still be found.
     fn linked_invite(&self, link: InviteLink) -> StoreFuture<Option<LinkedInvite>>;
+
+    /// The newest invites, these in front; `most` of them.
+    fn invites(&self, most: usize) -> StoreFuture<Vec<ListedInvite>>;
+
+    /// Whether an invite would let a worker in.
+    fn check_invite_use(&self, jti: String, worker: WorkerId) -> StoreFuture<InviteUse>;
+
+    /// The same, and remembers that it did: each worker counts once.
+    fn use_invite(&self, jti: String, worker: WorkerId) -> StoreFuture<InviteUse>;
+
+    /// From here on an invite lets nobody in, nor do the session tokens of those who came by it. It
+    /// is remembered until `until`. False for one that is not known.
+    fn revoke_invite(&self, jti: String, until: UnixMillis) -> StoreFuture<bool>;
+
+    /// Remembers until `until` what an operator wants of a session. One that is to end stays so,
+    /// whatever is ordered later.
+    fn order_session(
+        &self,
+        session: SessionId,
+        order: SessionOrder,
+        until: UnixMillis,
+    ) -> StoreFuture<()>;
+
+    /// Bans a worker, and every other worker of its secret; `None` for one that is not known.
+    fn ban_worker(&self, worker: WorkerId) -> StoreFuture<Option<Profile>>;
+
+    /// The opposite.
+    fn unban_worker(&self, worker: WorkerId) -> StoreFuture<Option<Profile>>;
+
+    /// Everything that operators have ordered and that is remembered at `now`.
+    fn orders(&self, now: UnixMillis) -> StoreFuture<StoredOrders>;
 
     /// Whether changes can be stored at this moment: how the last one fared if that was just now,
     /// else how a small one fares that changes nothing.
@@ -203,6 +235,63 @@ pub(crate) struct InviteRecord {
     pub expires_at_sec: u64,
     /// What its maker called it.
     pub label: Option<String>,
+    /// How many workers it lets in; `None` for any number.
+    pub max_uses: Option<u32>,
+}
+
+/// An invite, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ListedInvite {
+    /// What is kept of it.
+    pub record: InviteRecord,
+    /// Workers that it has let in.
+    pub uses: u64,
+    /// It lets nobody in any more.
+    pub is_revoked: bool,
+    /// Its short code.
+    pub code: Option<String>,
+    /// Its phrase, the words joined by `-`.
+    pub phrase: Option<String>,
+}
+
+/// Whether an invite lets a worker in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InviteUse {
+    /// It does.
+    Allowed,
+    /// It has let in as many others as it may.
+    UsedUp,
+    /// The invite is not known, or no longer.
+    Unknown,
+}
+
+/// What an operator wants of a session; what is later in this list holds against what is earlier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum SessionOrder {
+    /// It may finish what it runs.
+    Drain,
+    /// It is over.
+    End,
+}
+
+/// Workers of one browser profile, or of one native program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Profile {
+    /// Of their secret.
+    pub secret: Digest32,
+    /// Those that are known, in order of their names.
+    pub workers: Vec<WorkerId>,
+}
+
+/// What operators have ordered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct StoredOrders {
+    /// Invites that let nobody in, by their ids, each with the end of this order.
+    pub revoked: Vec<(String, UnixMillis)>,
+    /// What is wanted of sessions, each with the end of this order.
+    pub sessions: Vec<(SessionId, SessionOrder, UnixMillis)>,
+    /// Workers that are banned, and the digests of their secrets.
+    pub banned: Vec<(WorkerId, Digest32)>,
 }
 
 /// An invite that was just made.

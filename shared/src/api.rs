@@ -18,7 +18,7 @@ mod time;
 mod workers;
 
 pub use envelope::{Output, RunEnvelope, RunStats, json_type};
-pub use invite::{InviteCreated, NetworkLinks};
+pub use invite::{InviteCreated, InviteList, InviteRevoked, InviteRow, NetworkLinks};
 pub use job::{
     AddCreated, ControlState, Controlled, ExecutionModel, JobCreated, JobState, JobStatus,
     RandomView, RunJsTask, ShardConfig, ShardCounts, Stopped, TaskView,
@@ -34,4 +34,4 @@ pub use problem::Problem;
 pub use reduced::{AggregateObject, AggregateView, DerivedRatios, ReducedResult, ReducerView};
 pub use service::{AuthCheck, Connection, CustomJobLimits, Health, ProxiesTrusted, PublicConfig};
 pub use time::{IsoTime, NotIsoTime};
-pub use workers::{WorkerActivity, WorkerList, WorkerRow};
+pub use workers::{WorkerActivity, WorkerList, WorkerOrdered, WorkerRow, WorkerState};

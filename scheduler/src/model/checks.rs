@@ -47,6 +47,8 @@ pub(super) struct Checks {
     failing: BTreeSet<AttemptId>,
     credits: BTreeMap<SessionId, u32>,
     workers: BTreeMap<WorkerId, SessionId>,
+    /// Sessions that shall get nothing more.
+    draining: BTreeSet<SessionId>,
     /// Jobs whose owners want no shard of them handed out, or no more of them at all.
     paused: BTreeSet<JobId>,
     cancelled: BTreeSet<JobId>,
@@ -118,6 +120,7 @@ impl Checks {
                 self.credits.remove(session);
                 self.forget_session(*session);
             }
+            Event::WorkerDraining { session } => drop(self.draining.insert(*session)),
             Event::Results { session, batches } if self.credits.contains_key(session) => {
                 for batch in batches {
                     for row in &batch.rows {
@@ -233,6 +236,11 @@ impl Checks {
                     self.known.retain(|nonce| sent[nonce].session != *session);
                 }
                 Effect::Persist(delta) => self.check_end(delta),
+                Effect::Drained { session } => {
+                    let mut owed = self.owed.iter().filter(|(owed_to, _)| owed_to == session);
+                    assert_eq!(owed.next(), None, "it was told of all its results");
+                    assert_eq!(scheduler.held_by_session(*session), 0);
+                }
                 Effect::Welcome { .. } | Effect::JobSwitched { .. } => {}
             }
         }
@@ -253,6 +261,7 @@ impl Checks {
         config: &SchedulerConfig,
     ) {
         assert!(self.credits.contains_key(&session), "it is connected");
+        assert!(!self.draining.contains(&session), "it is draining");
         let mut shards = Vec::new();
         for job in jobs {
             let row = &store.rows[&job.job];

@@ -48,6 +48,8 @@ pub(super) struct World {
     to_submit: Vec<Spec>,
     failed_once: BTreeSet<(JobId, u64)>,
     kills: BTreeMap<(JobId, u64), u32>,
+    /// Sessions that an operator has drain; this outlives the server.
+    draining: BTreeSet<SessionId>,
     checks: Checks,
     steps: u64,
     /// Prints events and effects.
@@ -88,6 +90,7 @@ impl World {
             to_submit,
             failed_once: BTreeSet::new(),
             kills: BTreeMap::new(),
+            draining: BTreeSet::new(),
             checks: Checks::default(),
             steps: 0,
             is_talking: std::env::var_os("MODEL_LOG").is_some(),
@@ -108,6 +111,7 @@ impl World {
                 }
                 45..47 if self.rng.percent(self.weather.restarts * 10) => self.restart(),
                 47..49 if self.rng.percent(self.weather.whims * 10) => self.some_owner_acts(),
+                49 if self.rng.percent(self.weather.whims * 10) => self.drain_some_device(),
                 _ => self.some_device_acts(),
             }
         }
@@ -203,7 +207,26 @@ impl World {
             | Effect::JobChanged { .. }
             | Effect::JobEnded { .. }
             | Effect::SessionEnded { .. } => {}
+            Effect::Drained { session } => self.dismiss_drained(session),
         }
+    }
+
+    fn drain_some_device(&mut self) {
+        let index = self.rng.below(self.devices.len() as u64) as usize;
+        if let Some(session) = self.devices[index].session {
+            self.draining.insert(session);
+            self.step(Event::WorkerDraining { session });
+        }
+    }
+
+    /// The page is told that its session is over, and begins anew.
+    fn dismiss_drained(&mut self, session: SessionId) {
+        assert!(self.draining.remove(&session), "it was to be drained");
+        let mut devices = self.devices.iter_mut();
+        if let Some(device) = devices.find(|device| device.session == Some(session)) {
+            device.reload();
+        }
+        self.step(Event::WorkerLeft { session });
     }
 
     fn send(&mut self, session: SessionId, message: Inbound) {
@@ -343,7 +366,9 @@ impl World {
         }
         let session = *device.session.get_or_insert(fresh);
         device.is_connected = true;
-        let (worker, slots, credit) = (device.worker.clone(), device.slots, device.credit);
+        let is_draining = self.draining.contains(&session);
+        let credit = if is_draining { 0 } else { device.credit };
+        let (worker, slots) = (device.worker.clone(), device.slots);
         let event = if session == fresh {
             Event::WorkerJoined {
                 session,
@@ -361,6 +386,9 @@ impl World {
             }
         };
         self.step(event);
+        if is_draining {
+            self.step(Event::WorkerDraining { session });
+        }
     }
 
     fn misfortune(&mut self, index: usize, session: SessionId) {

@@ -101,6 +101,9 @@ impl Scheduler {
             let answered = SlotState::answered(verdict.disposition);
             let told = leaf.settle(verdict.range.indices(), answered);
             session.put_leaf(nonce, leaf);
+            if session.is_draining {
+                self.draining.insert(verdict.session);
+            }
             for run in told.into_iter().filter(|_| session.is_connected) {
                 let range = AttemptRange {
                     nonce,

@@ -203,6 +203,9 @@ impl Scheduler {
         while let Some(id) = self.touched_sessions.pop_first() {
             if let Some(session) = self.sessions.get_mut(&id) {
                 self.queues.place_session(id, session, false);
+                if session.is_draining {
+                    self.draining.insert(id);
+                }
             }
         }
     }

@@ -207,9 +207,16 @@ impl Scheduler {
     }
 
     /// A worker has an attempt that was taken from it, or that it proved by its ticket to be number
-    /// `number`. It keeps it if nobody else has the shard, or if it is further than they are. A
-    /// result that it has in hand will come and be answered.
+    /// `number`. It keeps it if nobody else has the shard, or if it is further than they are; while it
+    /// is draining, only what it has begun. A result that it has in hand will come and be answered.
     pub(super) fn return_attempt(&mut self, holder: Holder, stage: Stage, number: u32) {
+        let is_draining = self
+            .sessions
+            .get(&holder.session)
+            .is_some_and(|session| session.is_draining);
+        if is_draining && !has_begun(stage) {
+            return self.revoke(holder);
+        }
         match self.claim(holder, number) {
             Claim::Free => self.hold(holder, stage),
             Claim::With(others) => {

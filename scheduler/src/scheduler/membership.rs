@@ -75,6 +75,30 @@ impl Scheduler {
         }
     }
 
+    /// Hands out nothing more to a worker, and takes back what it has not begun.
+    pub(super) fn on_draining(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        session.is_draining = true;
+        self.touched_sessions.insert(id);
+        let running = session.running();
+        let held = self.held_by(id);
+        for holder in held.into_iter().filter(|it| !running.contains(&it.attempt)) {
+            self.take_back(holder);
+            self.revoke(holder);
+        }
+    }
+
+    /// Says which sessions that are draining hold nothing any more.
+    pub(super) fn tell_drained(&mut self) {
+        while let Some(id) = self.draining.pop_first() {
+            if self.sessions.get(&id).is_some_and(Session::is_drained) {
+                self.outbox.drained(id);
+            }
+        }
+    }
+
     /// Takes everything back from a session that is over, and says so.
     pub(super) fn end_session(&mut self, id: SessionId, farewell: Farewell) {
         if self.discard_session(id, farewell) {

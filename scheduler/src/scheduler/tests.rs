@@ -20,6 +20,7 @@ use crate::{
 mod commits;
 mod contributions;
 mod control;
+mod draining;
 mod failures;
 mod happy_path;
 mod hostile;

@@ -122,7 +122,8 @@ impl Server {
             Effect::Contributed { .. }
             | Effect::JobSwitched { .. }
             | Effect::JobChanged { .. }
-            | Effect::JobEnded { .. } => Vec::new(),
+            | Effect::JobEnded { .. }
+            | Effect::Drained { .. } => Vec::new(),
         }
     }
 

@@ -6,19 +6,25 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
-use shared::api::{InviteCreated, IsoTime, NetworkLinks};
+use shared::api::{InviteCreated, InviteList, InviteRevoked, InviteRow, IsoTime, NetworkLinks};
+use shared::time::UnixMillis;
 
 use super::ApiError;
 use super::body::JsonBody;
 use crate::app::App;
 use crate::auth::ApiClient;
-use crate::invites::{Destination, Issued, WORKER_PAGE, links};
+use crate::dispatch::Dismissed;
+use crate::invites::{Destination, InviteTerms, Issued, WORKER_PAGE, links};
 use crate::proxy::{Authority, Caller};
 use crate::reach;
-use crate::store::InviteLink;
+use crate::store::{InviteLink, ListedInvite};
 
 /// Seconds that an invite holds at least and at most.
 const TTL_SEC: (u64, u64) = (60, 86_400);
+/// Workers that an invite with a limit lets in at most.
+const MAX_USES: u64 = 10_000;
+/// Invites that are listed.
+const MAX_LISTED: usize = 1_000;
 const EXPIRED: &str = "This invite has expired. Ask for a new one.\n";
 const UNKNOWN: &str = "This invite link is not known. Check it, or ask for a new one.\n";
 /// Characters of a label.
@@ -34,15 +40,18 @@ pub(crate) async fn create(
 ) -> Result<(StatusCode, Json<InviteCreated>), ApiError> {
     let wish = Wish::parse(&body)?;
     let ttl_sec = wish.ttl_sec.unwrap_or(app.invite_ttl_sec);
-    let issued = app
-        .invites
-        .issue(app.clock.wall(), ttl_sec, wish.label)
-        .await?;
+    let terms = InviteTerms {
+        ttl_sec,
+        label: wish.label,
+        max_uses: wish.max_uses,
+    };
+    let issued = app.invites.issue(app.clock.wall(), terms).await?;
     let known_as = Authority::of(&headers, caller);
     let elsewhere = reach::beyond_this_computer(app.listener, &known_as, caller)
         .map(|address| network_links(&format!("http://{address}{}", app.base_path), &issued));
     let mut created = answer(&app.url_for(&headers, caller), issued, ttl_sec);
     created.network = elsewhere;
+    created.max_uses = wish.max_uses;
     Ok((StatusCode::CREATED, Json(created)))
 }
 
@@ -75,7 +84,56 @@ fn answer(base: &str, issued: Issued, ttl_sec: u64) -> InviteCreated {
         expires_at: IsoTime(issued.expires_at),
         ttl_sec,
         network: None,
+        max_uses: None,
     }
+}
+
+/// `GET /api/invites`
+pub(crate) async fn list(
+    State(app): State<App>,
+    _: ApiClient,
+) -> Result<Json<InviteList>, ApiError> {
+    let listed = app.invites.list(MAX_LISTED).await?;
+    let rows = listed.into_iter().enumerate();
+    let invites = rows.map(|(place, invite)| row(invite, place == 0));
+    Ok(Json(InviteList {
+        invites: invites.collect(),
+    }))
+}
+
+fn row(invite: ListedInvite, is_latest: bool) -> InviteRow {
+    let time = |sec: u64| IsoTime(UnixMillis(sec.saturating_mul(1000)));
+    let record = invite.record;
+    InviteRow {
+        jti: record.jti,
+        label: record.label,
+        issued_at: time(record.issued_at_sec),
+        expires_at: time(record.expires_at_sec),
+        max_uses: record.max_uses,
+        uses: invite.uses,
+        revoked: invite.is_revoked,
+        latest: is_latest,
+        short_code: invite.code,
+        phrase_slug: invite.phrase,
+    }
+}
+
+/// `DELETE /api/invites/:jti`
+pub(crate) async fn revoke(
+    State(app): State<App>,
+    _: ApiClient,
+    jti: Result<Path<String>, PathRejection>,
+) -> Result<Json<InviteRevoked>, ApiError> {
+    let Path(jti) = jti.map_err(|_| ApiError::UnknownInvite)?;
+    if !app.orders.revoke(&jti).await? {
+        return Err(ApiError::UnknownInvite);
+    }
+    let disconnected = app.dispatch.dismiss(Dismissed::Invite(jti.clone())).await?;
+    Ok(Json(InviteRevoked {
+        ok: true,
+        jti,
+        disconnected,
+    }))
 }
 
 /// `GET /j/:code`
@@ -127,6 +185,7 @@ async fn follow(app: &App, caller: Caller, link: Option<InviteLink>) -> Result<R
 struct Wish {
     ttl_sec: Option<u64>,
     label: Option<String>,
+    max_uses: Option<u32>,
 }
 
 impl Wish {
@@ -148,7 +207,16 @@ impl Wish {
                     .ok_or_else(|| bad("workerLabel must be a non-empty string up to 64 chars."))
             })
             .transpose()?;
-        Ok(Self { ttl_sec, label })
+        let max_uses = given("maxUses")
+            .map(|value| {
+                max_uses(value).ok_or_else(|| bad("maxUses must be an integer from 1 to 10000."))
+            })
+            .transpose()?;
+        Ok(Self {
+            ttl_sec,
+            label,
+            max_uses,
+        })
     }
 }
 
@@ -160,6 +228,11 @@ fn positive_integer(value: &Value) -> Option<u64> {
         is_integer.then_some(number as u64)
     });
     integer.filter(|integer| *integer > 0)
+}
+
+fn max_uses(value: &Value) -> Option<u32> {
+    let uses = positive_integer(value).filter(|uses| *uses <= MAX_USES)?;
+    u32::try_from(uses).ok()
 }
 
 fn label(value: &Value) -> Option<String> {
@@ -189,6 +262,18 @@ mod tests {
     }
 
     #[test]
+    fn an_invite_is_for_as_many_as_wished_or_for_any_number() {
+        for (uses, expected) in [
+            (json!(null), None),
+            (json!(1), Some(1)),
+            (json!(10_000), Some(10_000)),
+        ] {
+            let wish = Wish::parse(&json!({"maxUses": uses})).unwrap();
+            assert_eq!(wish.max_uses, expected);
+        }
+    }
+
+    #[test]
     fn wishes_that_cannot_be_met_are_refused() {
         for (body, text) in [
             (json!([]), "Body must be a JSON object."),
@@ -199,6 +284,18 @@ mod tests {
                 "ttlSec must be a positive integer.",
             ),
             (json!({"ttlSec": 1.5}), "ttlSec must be a positive integer."),
+            (
+                json!({"maxUses": 0}),
+                "maxUses must be an integer from 1 to 10000.",
+            ),
+            (
+                json!({"maxUses": 10_001}),
+                "maxUses must be an integer from 1 to 10000.",
+            ),
+            (
+                json!({"maxUses": "1"}),
+                "maxUses must be an integer from 1 to 10000.",
+            ),
             (
                 json!({"workerLabel": " "}),
                 "workerLabel must be a non-empty string up to 64 chars.",

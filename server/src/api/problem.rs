@@ -47,6 +47,10 @@ pub(crate) enum ApiError {
     UnknownJob,
     /// No running job has this content.
     UnknownContent,
+    /// No such invite.
+    UnknownInvite,
+    /// No such worker.
+    UnknownWorker,
     /// The route has other methods.
     MethodNotAllowed,
     /// The body is larger than allowed.
@@ -165,6 +169,18 @@ impl ApiError {
                 "urn:cluster:problem:unknown-content",
                 "Unknown content",
                 "No running job has this content.".into(),
+            ),
+            Self::UnknownInvite => (
+                StatusCode::NOT_FOUND,
+                "urn:cluster:problem:unknown-invite",
+                "Unknown invite",
+                "Invite not found.".into(),
+            ),
+            Self::UnknownWorker => (
+                StatusCode::NOT_FOUND,
+                "urn:cluster:problem:unknown-worker",
+                "Unknown worker",
+                "Worker not found.".into(),
             ),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,

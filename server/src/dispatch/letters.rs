@@ -5,7 +5,7 @@ use std::sync::Arc;
 use scheduler::{Command, Event, JobAssignment, JobView};
 use shared::ids::{Digest32, JobId, Nonce, SessionId, WorkerId};
 use shared::job::{Capacity, JobSpec};
-use shared::wire::{DeviceFacts, Held, Refused, ResultBatch, WorkerLimits};
+use shared::wire::{ByeReason, DeviceFacts, Held, Refused, ResultBatch, WorkerLimits};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::books::Look;
@@ -14,6 +14,7 @@ use super::journal::Page;
 use super::sessions::LiveWorker;
 use super::watchers::Watch;
 use crate::gateway::Outbox;
+use crate::invites::InviteRefusal;
 
 /// What the task is told.
 pub(super) enum Letter {
@@ -27,6 +28,9 @@ pub(super) enum Letter {
     Look(oneshot::Sender<Arc<Look>>),
     Capacity(oneshot::Sender<Capacity>),
     Content(Digest32, oneshot::Sender<Option<Arc<str>>>),
+    SessionOf(WorkerId, oneshot::Sender<Option<SessionId>>),
+    Dismiss(Dismissed, oneshot::Sender<u64>),
+    Drain(SessionId, oneshot::Sender<()>),
     Join(Box<Join>),
     Report {
         session: SessionId,
@@ -39,6 +43,33 @@ pub(super) enum Letter {
         connection: u64,
     },
     DismissAll,
+}
+
+/// Whose sessions an operator has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Dismissed {
+    /// This one.
+    Session(SessionId),
+    /// Those that came by an invite.
+    Invite(String),
+    /// Those of a browser profile, by the digest of its secret.
+    Profile(Digest32),
+}
+
+impl Dismissed {
+    /// What their workers are told.
+    pub(super) fn reason(&self) -> ByeReason {
+        match self {
+            Self::Session(_) => session_ended(),
+            Self::Invite(_) => ByeReason::Unauthorized(InviteRefusal::Revoked.reason().into()),
+            Self::Profile(_) => ByeReason::Banned,
+        }
+    }
+}
+
+/// What a worker is told whose session an operator has ended.
+pub(super) fn session_ended() -> ByeReason {
+    ByeReason::Unauthorized("ended_session".into())
 }
 
 /// A worker that was let in, and its socket.
@@ -64,6 +95,10 @@ pub(crate) struct Join {
     pub challenge: Nonce,
     /// Opens the session again.
     pub token: String,
+    /// The invite that first let it in.
+    pub invite: String,
+    /// Of its secret.
+    pub secret: Digest32,
     /// What it is told.
     pub limits: WorkerLimits,
     /// Where to send to it.

@@ -8,7 +8,7 @@ use shared::ids::{Digest32, Nonce, SessionId, WorkerId};
 use shared::time::Millis;
 use shared::wire::{ByeReason, DeviceFacts, Welcome, WorkerLimits};
 
-use super::Join;
+use super::{Dismissed, Join};
 use crate::gateway::Outbox;
 
 /// Contents that a session is remembered to have; beyond that they are sent again.
@@ -39,6 +39,10 @@ pub(super) struct Sessions {
 #[derive(Debug)]
 struct Session {
     worker: WorkerId,
+    /// The invite that first let it in.
+    invite: String,
+    /// Of its secret.
+    secret: Digest32,
     device: Arc<DeviceFacts>,
     last_seen: Millis,
     /// `None` while it is away.
@@ -79,6 +83,8 @@ impl Sessions {
         };
         let session = Session {
             worker: join.worker,
+            invite: join.invite,
+            secret: join.secret,
             device: join.device,
             last_seen: now,
             socket: Some(socket),
@@ -116,6 +122,24 @@ impl Sessions {
         let ended = self.known.remove(&session)?;
         ended.socket?.outbox.dismiss(ByeReason::Replaced);
         Some(ended.worker)
+    }
+
+    /// Closes sockets at once; the sessions, and whether each had one.
+    pub(super) fn dismiss(&self, whom: &Dismissed) -> Vec<(SessionId, bool)> {
+        let is_meant = |id: &SessionId, session: &Session| match whom {
+            Dismissed::Session(meant) => id == meant,
+            Dismissed::Invite(jti) => session.invite == *jti,
+            Dismissed::Profile(secret) => session.secret == *secret,
+        };
+        let meant = self.known.iter().filter(|(id, it)| is_meant(id, it));
+        meant
+            .map(|(id, session)| {
+                if let Some(socket) = &session.socket {
+                    socket.outbox.dismiss(whom.reason());
+                }
+                (*id, session.socket.is_some())
+            })
+            .collect()
     }
 
     /// When a session was heard of last.

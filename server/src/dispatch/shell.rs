@@ -9,29 +9,31 @@ use shared::envelope::{AssignLeaf, Leaf, LeafJob, TimeLeaf};
 use shared::ids::{Digest32, JobId, Nonce, SessionId};
 use shared::job::JobSpec;
 use shared::limits::INLINE_CONTENT_BYTES;
-use shared::wire::{self, ProtocolVersion, ToWorker};
+use shared::wire::{self, ByeReason, ProtocolVersion, ToWorker};
 use tokio::sync::mpsc;
 
-use super::DispatchParts;
 use super::books::Books;
 use super::books::Look;
 use super::catalog::{Catalog, ReadyJob};
 use super::journal::{Journal, Page, first_seq_after_restart};
-use super::letters::Join;
+use super::letters::{Join, session_ended};
 use super::sessions::{LiveWorker, Sessions};
 use super::tally::Moment;
 use super::task::Commit;
 use super::watchers::{Watch, Watchers};
+use super::{Dismissed, DispatchParts};
 use crate::clock::Clock;
 use crate::instruments::Instruments;
+use crate::orders::Orders;
 use crate::signer::Signer;
-use crate::store::{EndedJobs, Store};
+use crate::store::{EndedJobs, SessionOrder, Store};
 
 pub(super) struct Shell {
     signed_ttl_ms: u64,
     clock: Clock,
     store: Arc<dyn Store>,
     signer: Signer,
+    orders: Arc<Orders>,
     instruments: Arc<Instruments>,
     commits: mpsc::UnboundedSender<Commit>,
     catalog: Catalog,
@@ -52,6 +54,7 @@ impl Shell {
             clock: parts.clock,
             store: parts.store,
             signer: parts.signer,
+            orders: parts.orders,
             instruments: parts.instruments,
             commits,
             catalog: Catalog::default(),
@@ -141,6 +144,28 @@ impl Shell {
         }
     }
 
+    /// Why a worker that was let in is not wanted any more: it was ordered in between.
+    pub(super) fn objection(&self, join: &Join) -> Option<ByeReason> {
+        let whom = if self.orders.is_banned(join.secret) {
+            Dismissed::Profile(join.secret)
+        } else if self.orders.is_revoked(&join.invite) {
+            Dismissed::Invite(join.invite.clone())
+        } else if self.orders.about(join.session) == Some(SessionOrder::End) {
+            Dismissed::Session(join.session)
+        } else {
+            return None;
+        };
+        Some(whom.reason())
+    }
+
+    pub(super) fn is_draining(&self, session: SessionId) -> bool {
+        self.orders.about(session) == Some(SessionOrder::Drain)
+    }
+
+    pub(super) fn dismiss(&self, whom: &Dismissed) -> Vec<(SessionId, bool)> {
+        self.sessions.dismiss(whom)
+    }
+
     pub(super) fn hear(&mut self, session: SessionId, connection: u64) -> bool {
         self.sessions.hear(session, connection, self.clock.mono())
     }
@@ -214,6 +239,15 @@ impl Shell {
             Effect::SessionEnded { session } => {
                 if let Some(worker) = self.sessions.end(session) {
                     self.books.tally.disconnected(&worker, self.now());
+                    if !self.has_workers() {
+                        self.watchers.all_changed();
+                    }
+                }
+            }
+            Effect::Drained { session } => {
+                self.orders.drained(session);
+                if let Some(outbox) = self.sessions.outbox(session) {
+                    outbox.finish(session_ended());
                 }
             }
         }

@@ -1,13 +1,13 @@
 //! The loop: one letter, one fate of a delta or one deadline at a time becomes a step of the scheduler,
 //! and its effects are carried out before the next.
 
-use scheduler::{Command, Event, Scheduler, WorkerView};
-use shared::ids::JobId;
+use scheduler::{Command, Effect, Event, Scheduler, WorkerView};
+use shared::ids::{JobId, SessionId};
 use shared::job::Capacity;
 use tokio::sync::{mpsc, watch};
 
 use super::catalog::ReadyJob;
-use super::letters::{Join, Letter, LiveJob};
+use super::letters::{Dismissed, Join, Letter, LiveJob};
 use super::shell::Shell;
 use crate::clock::Clock;
 
@@ -59,13 +59,24 @@ impl Task {
     }
 
     async fn step(&mut self, event: Event) {
-        let effects = self.scheduler.step(self.clock.mono(), event);
-        for effect in effects {
-            self.shell.perform(effect).await;
+        for session in self.step_once(event).await {
+            self.step_once(Event::WorkerLeft { session }).await;
         }
         let is_congested = self.scheduler.is_congested();
         self.congestion
             .send_if_modified(|was| std::mem::replace(was, is_congested) != is_congested);
+    }
+
+    /// Which sessions are drained.
+    async fn step_once(&mut self, event: Event) -> Vec<SessionId> {
+        let mut drained = Vec::new();
+        for effect in self.scheduler.step(self.clock.mono(), event) {
+            if let Effect::Drained { session } = &effect {
+                drained.push(*session);
+            }
+            self.shell.perform(effect).await;
+        }
+        drained
     }
 
     async fn read(&mut self, letter: Letter) {
@@ -111,6 +122,16 @@ impl Task {
             Letter::Content(hash, reply) => {
                 let _ = reply.send(self.shell.content(hash));
             }
+            Letter::SessionOf(worker, reply) => {
+                let _ = reply.send(self.scheduler.session_of(&worker));
+            }
+            Letter::Dismiss(whom, reply) => {
+                let _ = reply.send(self.dismiss(&whom).await);
+            }
+            Letter::Drain(session, reply) => {
+                self.step(Event::WorkerDraining { session }).await;
+                let _ = reply.send(());
+            }
             Letter::Join(join) => self.join(*join).await,
             Letter::Report {
                 session,
@@ -147,7 +168,32 @@ impl Task {
         })
     }
 
+    /// How many of those whose sessions end were connected.
+    async fn dismiss(&mut self, whom: &Dismissed) -> u64 {
+        let mut connected = 0;
+        for (session, was_connected) in self.shell.dismiss(whom) {
+            connected += u64::from(was_connected);
+            self.step(Event::WorkerLeft { session }).await;
+        }
+        connected
+    }
+
     async fn join(&mut self, join: Join) {
+        if let Some(reason) = self.shell.objection(&join) {
+            join.outbox.dismiss(reason);
+            return;
+        }
+        let session = join.session;
+        if self.shell.is_draining(session) {
+            let nothing = Join { credit: 0, ..join };
+            self.let_in(nothing).await;
+            self.step(Event::WorkerDraining { session }).await;
+        } else {
+            self.let_in(join).await;
+        }
+    }
+
+    async fn let_in(&mut self, join: Join) {
         let event = if join.resumes {
             Event::WorkerResumed {
                 session: join.session,

@@ -1,16 +1,18 @@
 //! Who may join, and under which name.
 //!
 //! Lives here: invites and session tokens as credentials, worker ids that belong to secrets, a name
-//! of its own for each tab. Not here: how tokens are made (`invites`, `session_token`).
+//! of its own for each tab. Not here: how tokens are made (`invites`, `session_token`), what operators
+//! have ordered (`orders`).
 
-use shared::ids::{SessionId, WorkerId};
+use shared::ids::{Digest32, SessionId, WorkerId};
 use shared::wire::{ByeReason, Credential, Hello, ProtocolVersion};
 
 use super::Gateway;
 use super::presence::Claim;
+use crate::invites::InviteRefusal;
 use crate::random;
 use crate::session_token::SessionClaims;
-use crate::store::{Binding, StoreError};
+use crate::store::{Binding, InviteUse, SessionOrder, StoreError};
 
 /// Draws of a fresh name before we give up: each fails only if it is taken.
 const MAX_DRAWS: usize = 8;
@@ -28,6 +30,10 @@ pub(super) struct Admitted {
     pub(super) resumes: bool,
     /// What opens the session again.
     pub(super) token: String,
+    /// The invite that first let it in.
+    pub(super) invite: String,
+    /// Of its secret.
+    pub(super) secret: Digest32,
     /// Keeps the name taken.
     pub(super) _claim: Claim,
 }
@@ -35,9 +41,33 @@ pub(super) struct Admitted {
 /// What the credential allows.
 struct Allowed {
     invite: String,
-    resume: Option<SessionId>,
-    /// A session token speaks for one worker id only.
-    is_bound_to_id: bool,
+    by: Means,
+}
+
+/// By which credential.
+enum Means {
+    Invite {
+        /// It lets in so many workers only.
+        is_limited: bool,
+    },
+    /// A session token, which speaks for one worker id only.
+    Token { resume: Option<SessionId> },
+}
+
+impl Allowed {
+    const fn resume(&self) -> Option<SessionId> {
+        match self.by {
+            Means::Invite { .. } => None,
+            Means::Token { resume } => resume,
+        }
+    }
+
+    const fn is_bound_to_id(&self) -> bool {
+        match self.by {
+            Means::Invite { .. } => false,
+            Means::Token { .. } => true,
+        }
+    }
 }
 
 impl Gateway {
@@ -49,20 +79,58 @@ impl Gateway {
         if hello.version != ProtocolVersion::V1 {
             return Err(ByeReason::UnsupportedVersion);
         }
+        let secret = hello.secret.digest();
+        if self.orders.is_banned(secret) {
+            return Err(ByeReason::Banned);
+        }
         let allowed = self.check_credential(hello)?;
+        self.check_room(hello, &allowed).await?;
         let named = self.take_name(hello, &allowed, connection).await?;
+        self.note_use(&allowed, &named.worker).await?;
+        self.prolong_drain(named.session).await?;
         let claims = SessionClaims {
             worker: named.worker.clone(),
             session: named.session,
-            invite: allowed.invite,
+            invite: allowed.invite.clone(),
         };
         Ok(Admitted {
             worker: named.worker,
             session: named.session,
-            resumes: allowed.resume == Some(named.session),
+            resumes: allowed.resume() == Some(named.session),
             token: self.tokens.issue(claims, self.clock.wall()),
+            invite: allowed.invite,
+            secret,
             _claim: named.claim,
         })
+    }
+
+    /// Of an invite for so many workers: whether it has room for one more, before a name is taken.
+    async fn check_room(&self, hello: &Hello, allowed: &Allowed) -> Result<(), ByeReason> {
+        let Means::Invite { is_limited: true } = allowed.by else {
+            return Ok(());
+        };
+        let (jti, worker) = (allowed.invite.clone(), hello.worker.clone());
+        let used = self.store.check_invite_use(jti, worker).await;
+        permit(used.map_err(|error| store_failed(&error))?, true)
+    }
+
+    /// An invite lets a worker in.
+    async fn note_use(&self, allowed: &Allowed, worker: &WorkerId) -> Result<(), ByeReason> {
+        let Means::Invite { is_limited } = allowed.by else {
+            return Ok(());
+        };
+        let (jti, worker) = (allowed.invite.clone(), worker.clone());
+        let used = self.store.use_invite(jti, worker).await;
+        permit(used.map_err(|error| store_failed(&error))?, is_limited)
+    }
+
+    /// A session that is being drained gets a token once more: the order is to outlive that, too.
+    async fn prolong_drain(&self, session: SessionId) -> Result<(), ByeReason> {
+        if self.orders.about(session) != Some(SessionOrder::Drain) {
+            return Ok(());
+        }
+        let prolonged = self.orders.order(session, SessionOrder::Drain).await;
+        prolonged.map_err(|error| store_failed(&error))
     }
 
     /// The name that was asked for, or a fresh one where that is not to be had. What is signed for
@@ -73,13 +141,13 @@ impl Gateway {
         allowed: &Allowed,
         connection: u64,
     ) -> Result<Named, ByeReason> {
-        let session = allowed.resume.unwrap_or_else(draw_session);
+        let session = allowed.resume().unwrap_or_else(draw_session);
         match self
             .claim(hello, &hello.worker, session, connection)
             .await?
         {
             Wish::Granted(named) => Ok(named),
-            Wish::Foreign if allowed.is_bound_to_id => Err(ByeReason::ForeignWorkerId),
+            Wish::Foreign if allowed.is_bound_to_id() => Err(ByeReason::ForeignWorkerId),
             Wish::Foreign | Wish::Live => self.claim_fresh(hello, connection).await,
         }
     }
@@ -94,8 +162,9 @@ impl Gateway {
                     .map_err(|refusal| ByeReason::Unauthorized(refusal.reason().into()))?;
                 Ok(Allowed {
                     invite: claims.jti,
-                    resume: None,
-                    is_bound_to_id: false,
+                    by: Means::Invite {
+                        is_limited: claims.max_uses.is_some(),
+                    },
                 })
             }
             Credential::Session { token, resume } => {
@@ -103,11 +172,14 @@ impl Gateway {
                     .tokens
                     .check(token, now)
                     .filter(|claims| claims.worker == hello.worker)
+                    .filter(|claims| self.orders.allow(claims))
+                    .filter(|claims| *resume || self.orders.about(claims.session).is_none())
                     .ok_or(ByeReason::SessionUnknown)?;
                 Ok(Allowed {
                     invite: claims.invite,
-                    resume: resume.then_some(claims.session),
-                    is_bound_to_id: true,
+                    by: Means::Token {
+                        resume: resume.then_some(claims.session),
+                    },
                 })
             }
         }
@@ -164,6 +236,19 @@ enum Wish {
     Foreign,
     /// Another session is connected under it.
     Live,
+}
+
+/// An invite that is not known lets in whoever it likes: who made it may have lost its database. Where
+/// it is for so many, nobody knows how many are left.
+fn permit(used: InviteUse, is_limited: bool) -> Result<(), ByeReason> {
+    match used {
+        InviteUse::Allowed => Ok(()),
+        InviteUse::Unknown if !is_limited => Ok(()),
+        InviteUse::Unknown | InviteUse::UsedUp => {
+            let reason = InviteRefusal::UsedUp.reason();
+            Err(ByeReason::Unauthorized(reason.into()))
+        }
+    }
 }
 
 /// Nobody can be let in whose name cannot be stored; it may come back later.

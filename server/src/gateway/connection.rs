@@ -148,6 +148,8 @@ impl Connection {
             device: tidy(hello.device).into(),
             challenge: hello.challenge,
             token: admitted.token.clone(),
+            invite: admitted.invite.clone(),
+            secret: admitted.secret,
             limits: self.gateway.settings.limits,
             outbox: self.outbox.clone(),
         };
@@ -438,7 +440,8 @@ fn retry_after_ms(reason: &ByeReason) -> Option<u32> {
         | ByeReason::SessionUnknown
         | ByeReason::ForeignWorkerId
         | ByeReason::UnsupportedVersion
-        | ByeReason::Replaced => None,
+        | ByeReason::Replaced
+        | ByeReason::Banned => None,
         ByeReason::ProtocolViolation => Some(around(10_000)),
         ByeReason::TooSlow => Some(around(1_000)),
         ByeReason::Full => Some(around(5_000)),
@@ -451,7 +454,8 @@ fn close_code(reason: &ByeReason) -> u16 {
         ByeReason::Unauthorized(_)
         | ByeReason::SessionUnknown
         | ByeReason::ForeignWorkerId
-        | ByeReason::ProtocolViolation => close_code::POLICY,
+        | ByeReason::ProtocolViolation
+        | ByeReason::Banned => close_code::POLICY,
         ByeReason::UnsupportedVersion => close_code::PROTOCOL,
         ByeReason::Replaced | ByeReason::ShuttingDown => close_code::RESTART,
         ByeReason::TooSlow | ByeReason::Full => close_code::AGAIN,

@@ -1,6 +1,6 @@
 //! What waits to be sent to one socket: bounded in frames and bytes; who does not take it is closed.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use shared::wire::{self, ByeReason, ToWorker};
@@ -11,23 +11,33 @@ const MAX_FRAMES: usize = 256;
 /// Bytes that may wait.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 
+/// What waits.
+#[derive(Debug)]
+enum Waiting {
+    Frame(Vec<u8>),
+    /// The socket is closed with this reason; nothing follows.
+    Bye(ByeReason),
+}
+
 /// The sending end, held by whoever has something to say to the socket.
 #[derive(Debug, Clone)]
 pub(crate) struct Outbox {
-    frames: mpsc::Sender<Vec<u8>>,
+    frames: mpsc::Sender<Waiting>,
     shared: Arc<Shared>,
 }
 
 /// The receiving end, held by the socket's task.
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    frames: mpsc::Receiver<Vec<u8>>,
+    frames: mpsc::Receiver<Waiting>,
     shared: Arc<Shared>,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
     bytes: AtomicUsize,
+    /// The last word waits among the frames.
+    is_finished: AtomicBool,
     dismissal: OnceLock<ByeReason>,
     dismissed: Notify,
 }
@@ -57,14 +67,24 @@ impl Outbox {
         let length = frame.len();
         let waiting = self.shared.bytes.fetch_add(length, Ordering::Relaxed);
         let has_room = waiting + length <= MAX_BYTES || waiting == 0;
-        if !has_room || self.frames.try_send(frame).is_err() {
+        if !has_room || self.frames.try_send(Waiting::Frame(frame)).is_err() {
+            self.dismiss(ByeReason::TooSlow);
+        }
+    }
+
+    /// Has the socket closed with this reason when it has taken what waits; nothing counts after that.
+    pub(crate) fn finish(&self, reason: ByeReason) {
+        if self.frames.try_send(Waiting::Bye(reason)).is_ok() {
+            self.shared.is_finished.store(true, Ordering::Relaxed);
+        } else {
             self.dismiss(ByeReason::TooSlow);
         }
     }
 
     /// Has the socket closed with this reason; only the first one counts.
     pub(crate) fn dismiss(&self, reason: ByeReason) {
-        if self.shared.dismissal.set(reason).is_ok() {
+        let is_finished = self.shared.is_finished.load(Ordering::Relaxed);
+        if !is_finished && self.shared.dismissal.set(reason).is_ok() {
             self.shared.dismissed.notify_one();
         }
     }
@@ -76,11 +96,12 @@ impl Outgoing {
         tokio::select! {
             biased;
             reason = self.shared.dismissal() => Err(reason),
-            frame = self.frames.recv() => match frame {
-                Some(frame) => {
+            next = self.frames.recv() => match next {
+                Some(Waiting::Frame(frame)) => {
                     self.shared.bytes.fetch_sub(frame.len(), Ordering::Relaxed);
                     Ok(frame)
                 }
+                Some(Waiting::Bye(reason)) => Err(reason),
                 None => std::future::pending().await,
             }
         }
@@ -129,6 +150,16 @@ mod tests {
         outbox.send_encoded(vec![0; MAX_BYTES]);
         outbox.send_encoded(vec![0]);
         assert_eq!(outgoing.next().await, Err(ByeReason::TooSlow));
+    }
+
+    #[tokio::test]
+    async fn the_last_word_comes_after_the_frames_and_nothing_counts_after_it() {
+        let (outbox, mut outgoing) = outbox();
+        outbox.send_encoded(vec![1]);
+        outbox.finish(ByeReason::Full);
+        outbox.dismiss(ByeReason::Replaced);
+        assert_eq!(outgoing.next().await, Ok(vec![1]));
+        assert_eq!(outgoing.next().await, Err(ByeReason::Full));
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use range_set_blaze::RangeSetBlaze;
 use scheduler::{Delta, Ending, JobEnd};
 use shared::api::TaskBrief;
-use shared::ids::{Digest32, JobId, ShardIndex, WorkerId};
+use shared::ids::{Digest32, JobId, SessionId, ShardIndex, WorkerId};
 use shared::job::{JobLimits, JobSpec, parse_add, parse_run_js};
 use shared::reduce::ReducerState;
 use shared::time::UnixMillis;
@@ -13,8 +13,9 @@ use shared::wire::{ResultStatus, ShardResult};
 use tokio::sync::oneshot;
 
 use super::{
-    Binding, EndedJobs, InviteLink, InviteRecord, InviteToken, LinkedInvite, NewInvite, NewJob,
-    Outcome, RecordedInvite, Store, StoreError, StoredJob, UnfinishedJob,
+    Binding, EndedJobs, InviteLink, InviteRecord, InviteToken, InviteUse, LinkedInvite,
+    ListedInvite, NewInvite, NewJob, Outcome, Profile, RecordedInvite, SessionOrder, Store,
+    StoreError, StoredJob, StoredOrders, UnfinishedJob,
 };
 
 /// A place where a store lives, so that it can be closed and opened again.
@@ -41,6 +42,11 @@ macro_rules! contract_tests {
             links_lead_to_their_invite,
             codes_and_phrases_belong_to_one_invite,
             the_oldest_and_the_expired_invites_go,
+            an_invite_is_used_by_as_many_workers_as_it_may_and_by_each_once,
+            invites_are_listed_with_what_became_of_them,
+            a_revoked_invite_is_remembered_as_long_as_it_could_hold,
+            a_session_that_is_to_end_stays_so,
+            a_ban_is_for_every_worker_of_a_secret,
             nothing_is_stored_after_closing,
         );
     };
@@ -411,6 +417,7 @@ fn invite(jti: &str, codes: &[&str], phrases: &[&str]) -> NewInvite {
             issued_at_sec: 1000,
             expires_at_sec: 2000,
             label: None,
+            max_uses: None,
         },
         token: InviteToken(format!("token of {jti}")),
         codes: texts(codes),
@@ -494,6 +501,158 @@ pub(super) async fn the_oldest_and_the_expired_invites_go(home: &dyn Home) {
     for expired in ["c", "d"] {
         assert!(!is_known(expired).await, "{expired}");
     }
+}
+
+fn named(number: u8) -> WorkerId {
+    format!("worker-{number}").parse().unwrap()
+}
+
+pub(super) async fn an_invite_is_used_by_as_many_workers_as_it_may_and_by_each_once(
+    home: &dyn Home,
+) {
+    {
+        let store = home.open();
+        let mut limited = invite("limited", &[], &[]);
+        limited.record.max_uses = Some(2);
+        store.record_invite(limited).await.unwrap();
+        store.record_invite(invite("any", &[], &[])).await.unwrap();
+        let uses = [1, 2, 3, 1].map(|number| store.use_invite("limited".into(), named(number)));
+        let [first, second, third, first_again] = uses;
+        assert_eq!(first.await, Ok(InviteUse::Allowed));
+        assert_eq!(second.await, Ok(InviteUse::Allowed));
+        assert_eq!(third.await, Ok(InviteUse::UsedUp));
+        assert_eq!(first_again.await, Ok(InviteUse::Allowed));
+        for number in 1..=3 {
+            let used = store.use_invite("any".into(), named(number)).await;
+            assert_eq!(used, Ok(InviteUse::Allowed));
+        }
+        store.close().await.unwrap();
+    }
+    let store = home.open();
+    for (jti, number, expected) in [
+        ("limited", 2, InviteUse::Allowed),
+        ("limited", 4, InviteUse::UsedUp),
+        ("any", 4, InviteUse::Allowed),
+        ("none", 1, InviteUse::Unknown),
+    ] {
+        let would = store.check_invite_use(jti.into(), named(number)).await;
+        assert_eq!(would, Ok(expected), "{jti} {number}");
+        let used = store.use_invite(jti.into(), named(number)).await;
+        assert_eq!(used, Ok(expected), "{jti} {number}");
+    }
+}
+
+pub(super) async fn invites_are_listed_with_what_became_of_them(home: &dyn Home) {
+    let store = home.open();
+    let mut first = invite("first", &["abc"], &["lamp-zoo"]);
+    first.record.label = Some("class".into());
+    first.record.max_uses = Some(5);
+    let second = invite("second", &[], &[]);
+    for invite in [&first, &second] {
+        store.record_invite(invite.clone()).await.unwrap();
+    }
+    for number in 1..=2 {
+        let used = store.use_invite("first".into(), named(number)).await;
+        assert_eq!(used, Ok(InviteUse::Allowed));
+    }
+    let revoked = store.revoke_invite("second".into(), UnixMillis(u64::MAX >> 1));
+    assert_eq!(revoked.await, Ok(true));
+    let listed = [
+        ListedInvite {
+            record: second.record,
+            uses: 0,
+            is_revoked: true,
+            code: None,
+            phrase: None,
+        },
+        ListedInvite {
+            record: first.record,
+            uses: 2,
+            is_revoked: false,
+            code: Some("abc".into()),
+            phrase: Some("lamp-zoo".into()),
+        },
+    ];
+    assert_eq!(store.invites(10).await, Ok(listed.to_vec()));
+    assert_eq!(store.invites(1).await, Ok(listed[..1].to_vec()));
+}
+
+pub(super) async fn a_revoked_invite_is_remembered_as_long_as_it_could_hold(home: &dyn Home) {
+    const FAR_SEC: u64 = 1 << 40;
+    let after = |ms: u64| UnixMillis(FAR_SEC * 1000 + ms);
+    {
+        let store = home.open();
+        let revoke = async |jti: &str, until| store.revoke_invite(jti.into(), until).await;
+        assert_eq!(revoke("first", after(1)).await, Ok(false));
+        let mut second = invite("second", &[], &[]);
+        second.record.expires_at_sec = FAR_SEC;
+        for invite in [invite("first", &[], &[]), second] {
+            store.record_invite(invite).await.unwrap();
+        }
+        for until in [after(5), after(7), after(6)] {
+            assert_eq!(revoke("first", until).await, Ok(true));
+        }
+        assert_eq!(revoke("second", UnixMillis(1)).await, Ok(true));
+        store.close().await.unwrap();
+    }
+    let store = home.open();
+    let revoked = async |now| store.orders(now).await.unwrap().revoked;
+    let first = ("first".to_owned(), after(7));
+    let second = ("second".to_owned(), after(1000));
+    assert_eq!(revoked(after(7)).await, [first, second.clone()]);
+    assert_eq!(revoked(after(8)).await, [second]);
+    assert_eq!(revoked(after(1001)).await, []);
+}
+
+pub(super) async fn a_session_that_is_to_end_stays_so(home: &dyn Home) {
+    let far = UnixMillis(u64::MAX >> 1);
+    let session = |number| SessionId::from_bytes([number; 16]);
+    {
+        let store = home.open();
+        for (number, order, until) in [
+            (1, SessionOrder::Drain, far),
+            (2, SessionOrder::Drain, far),
+            (3, SessionOrder::End, UnixMillis(5)),
+            (1, SessionOrder::End, far),
+            (1, SessionOrder::Drain, far),
+        ] {
+            let ordered = store.order_session(session(number), order, until).await;
+            assert_eq!(ordered, Ok(()));
+        }
+        store.close().await.unwrap();
+    }
+    let orders = home.open().orders(UnixMillis(6)).await.unwrap().sessions;
+    let expected = [
+        (session(1), SessionOrder::End, far),
+        (session(2), SessionOrder::Drain, far),
+    ];
+    assert_eq!(orders, expected);
+}
+
+pub(super) async fn a_ban_is_for_every_worker_of_a_secret(home: &dyn Home) {
+    let (own, other) = (Digest32::of(b"own"), Digest32::of(b"other"));
+    let profile = Profile {
+        secret: own,
+        workers: vec![named(1), named(2)],
+    };
+    {
+        let store = home.open();
+        for (number, secret) in [(1, own), (2, own), (3, other)] {
+            let bound = store.bind_worker(named(number), secret).await;
+            assert_eq!(bound, Ok(Binding::Own));
+        }
+        assert_eq!(store.ban_worker(named(9)).await, Ok(None));
+        assert_eq!(store.unban_worker(named(9)).await, Ok(None));
+        assert_eq!(store.ban_worker(named(2)).await, Ok(Some(profile.clone())));
+        store.close().await.unwrap();
+    }
+    let store = home.open();
+    let banned = [1, 2].map(|number| (named(number), own)).to_vec();
+    let orders = store.orders(UnixMillis(0)).await.unwrap();
+    assert_eq!(orders.banned, banned);
+    assert_eq!(store.unban_worker(named(1)).await, Ok(Some(profile)));
+    let orders = store.orders(UnixMillis(0)).await.unwrap();
+    assert_eq!(orders, StoredOrders::default());
 }
 
 pub(super) async fn nothing_is_stored_after_closing(home: &dyn Home) {

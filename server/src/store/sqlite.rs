@@ -1,7 +1,7 @@
 //! The store in a file of `DATA_DIR`: SQLite in WAL mode with full synchronisation.
 //!
 //! One thread writes, many changes a transaction; readers have connections of their own. Lives
-//! here: opening and the handle. Not here: SQL (`schema`, `batch`, `read`, `invites`), the thread
+//! here: opening and the handle. Not here: SQL (`schema`, `batch`, `read`, `invites`, `orders`), the thread
 //! (`writer`), the files (`folder`) and their backups (`copies`).
 
 mod batch;
@@ -9,6 +9,7 @@ mod codec;
 pub mod copies;
 mod folder;
 mod invites;
+mod orders;
 mod outage;
 mod read;
 mod schema;
@@ -22,17 +23,20 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
 use scheduler::Delta;
-use shared::ids::{Digest32, JobId, ShardIndex, WorkerId};
+use shared::ids::{Digest32, JobId, SessionId, ShardIndex, WorkerId};
+use shared::time::UnixMillis;
 use shared::wire::ShardResult;
 use tokio::sync::oneshot;
 
 use super::{
-    Binding, Done, EndedJobs, InviteLink, InviteRecord, LinkedInvite, NewInvite, NewJob,
-    RecordedInvite, Store, StoreError, StoreFuture, StoredJob, UnfinishedJob,
+    Binding, Done, EndedJobs, InviteLink, InviteRecord, InviteUse, LinkedInvite, ListedInvite,
+    NewInvite, NewJob, Profile, RecordedInvite, SessionOrder, Store, StoreError, StoreFuture,
+    StoredJob, StoredOrders, UnfinishedJob,
 };
 use crate::clock::Clock;
 use folder::DATABASE;
 pub(crate) use folder::{lock, make_private_folder};
+use orders::{Order, Ordered, Standing};
 use read::Readers;
 use sweep::Sweeper;
 use writer::{Reply, Write};
@@ -148,6 +152,23 @@ impl SqliteStore {
             answer.await.unwrap_or(Err(StoreError::Closed))
         })
     }
+
+    /// `read` takes the answer out that belongs to the order.
+    fn order<T: Send + 'static>(
+        &self,
+        order: Order,
+        read: fn(Ordered) -> Option<T>,
+    ) -> StoreFuture<T> {
+        let order = Box::new(order);
+        let ordered = self.write(|reply| Write::Order { order, reply });
+        Box::pin(async move { read(ordered.await?).ok_or(StoreError::Failed) })
+    }
+
+    fn standing(&self, jti: &str, worker: &WorkerId) -> StoreFuture<Standing> {
+        let (jti, worker) = (jti.to_owned(), worker.clone());
+        self.readers
+            .read(move |connection| orders::standing(connection, &jti, &worker))
+    }
 }
 
 impl Store for SqliteStore {
@@ -233,6 +254,64 @@ impl Store for SqliteStore {
     fn linked_invite(&self, link: InviteLink) -> StoreFuture<Option<LinkedInvite>> {
         self.readers
             .read(move |connection| invites::linked(connection, &link))
+    }
+
+    fn invites(&self, most: usize) -> StoreFuture<Vec<ListedInvite>> {
+        self.readers
+            .read(move |connection| invites::list(connection, most))
+    }
+
+    fn check_invite_use(&self, jti: String, worker: WorkerId) -> StoreFuture<InviteUse> {
+        let standing = self.standing(&jti, &worker);
+        Box::pin(async move { standing.await.map(InviteUse::from) })
+    }
+
+    fn use_invite(&self, jti: String, worker: WorkerId) -> StoreFuture<InviteUse> {
+        let standing = self.standing(&jti, &worker);
+        let writes = self.writes.clone();
+        Box::pin(async move {
+            let standing = standing.await?;
+            if standing != Standing::Free {
+                return Ok(standing.into());
+            }
+            let order = Box::new(Order::UseInvite { jti, worker });
+            let (reply, answer) = oneshot::channel();
+            let sent = writes.send(Write::Order { order, reply });
+            sent.map_err(|_| StoreError::Closed)?;
+            let ordered = answer.await.unwrap_or(Err(StoreError::Closed))?;
+            ordered.used().ok_or(StoreError::Failed)
+        })
+    }
+
+    fn revoke_invite(&self, jti: String, until: UnixMillis) -> StoreFuture<bool> {
+        self.order(Order::RevokeInvite { jti, until }, Ordered::revoked)
+    }
+
+    fn order_session(
+        &self,
+        session: SessionId,
+        order: SessionOrder,
+        until: UnixMillis,
+    ) -> StoreFuture<()> {
+        let order = Order::Session {
+            session,
+            order,
+            until,
+        };
+        self.order(order, Ordered::noted)
+    }
+
+    fn ban_worker(&self, worker: WorkerId) -> StoreFuture<Option<Profile>> {
+        self.order(Order::Ban(worker), Ordered::profile)
+    }
+
+    fn unban_worker(&self, worker: WorkerId) -> StoreFuture<Option<Profile>> {
+        self.order(Order::Unban(worker), Ordered::profile)
+    }
+
+    fn orders(&self, now: UnixMillis) -> StoreFuture<StoredOrders> {
+        self.readers
+            .read(move |connection| orders::all(connection, now))
     }
 
     fn check_writable(&self) -> StoreFuture<()> {

@@ -14,6 +14,7 @@ mod jobs;
 mod limits;
 mod metrics;
 mod migrations;
+mod operator;
 mod policy;
 mod program;
 mod readiness;

@@ -28,6 +28,9 @@ pub struct InviteCreated {
     pub expires_at: IsoTime,
     /// Seconds that it holds.
     pub ttl_sec: u64,
+    /// How many workers it lets in, if that is limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_uses: Option<u32>,
     /// The links as other devices of the network can open them, where whoever asked knows the
     /// server under a name that means every device itself (`localhost`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -63,6 +66,60 @@ impl std::fmt::Debug for InviteCreated {
     }
 }
 
+/// `GET /api/invites`: the newest in front.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InviteList {
+    /// One row each.
+    pub invites: Vec<InviteRow>,
+}
+
+/// An invite that the server remembers.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InviteRow {
+    /// Its id, which lets nobody in.
+    pub jti: String,
+    /// What its maker called it.
+    pub label: Option<String>,
+    /// When it was made.
+    pub issued_at: IsoTime,
+    /// Until when it holds.
+    pub expires_at: IsoTime,
+    /// How many workers it lets in; `None` for any number.
+    pub max_uses: Option<u32>,
+    /// Workers that it has let in.
+    pub uses: u64,
+    /// It lets nobody in any more, nor those who came by it.
+    pub revoked: bool,
+    /// No other was made after it.
+    pub latest: bool,
+    /// A short code that leads to it, if there is one.
+    pub short_code: Option<String>,
+    /// The phrase with hyphens, if there is one.
+    pub phrase_slug: Option<String>,
+}
+
+impl std::fmt::Debug for InviteRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InviteRow")
+            .field("jti", &self.jti)
+            .field("uses", &self.uses)
+            .field("revoked", &self.revoked)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `DELETE /api/invites/:jti`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InviteRevoked {
+    /// Always true.
+    pub ok: bool,
+    /// Which invite.
+    pub jti: String,
+    /// Workers that came by it and were connected.
+    pub disconnected: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,6 +138,7 @@ mod tests {
             expires_at: IsoTime(UnixMillis(1_767_229_200_000)),
             ttl_sec: 3600,
             network: None,
+            max_uses: None,
         }
     }
 
@@ -119,8 +177,43 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_of_an_invite_is_said_only_where_there_is_one() {
+        let mut limited = invite();
+        limited.max_uses = Some(2);
+        let json = serde_json::to_string(&limited).unwrap();
+        assert!(json.ends_with(r#""ttlSec":3600,"maxUses":2}"#), "{json}");
+    }
+
+    fn row() -> InviteRow {
+        InviteRow {
+            jti: "5f0c".into(),
+            label: None,
+            issued_at: IsoTime(UnixMillis(1_767_225_600_000)),
+            expires_at: IsoTime(UnixMillis(1_767_229_200_000)),
+            max_uses: Some(2),
+            uses: 1,
+            revoked: false,
+            latest: true,
+            short_code: Some("k7m2xqa".into()),
+            phrase_slug: None,
+        }
+    }
+
+    #[test]
+    fn a_listed_invite_has_no_token() {
+        assert_eq!(
+            serde_json::to_string(&row()).unwrap(),
+            concat!(
+                r#"{"jti":"5f0c","label":null,"issuedAt":"2026-01-01T00:00:00.000Z","#,
+                r#""expiresAt":"2026-01-01T01:00:00.000Z","maxUses":2,"uses":1,"#,
+                r#""revoked":false,"latest":true,"shortCode":"k7m2xqa","phraseSlug":null}"#
+            )
+        );
+    }
+
+    #[test]
     fn an_invite_is_not_shown_in_logs() {
-        let shown = format!("{:?}", invite());
+        let shown = format!("{:?} {:?}", invite(), row());
         assert!(
             !shown.contains("secret") && !shown.contains("k7m2xqa"),
             "{shown}"

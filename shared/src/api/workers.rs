@@ -1,4 +1,4 @@
-//! Connected workers.
+//! Connected workers, and what is ordered of them.
 
 use serde::{Deserialize, Serialize};
 
@@ -99,9 +99,48 @@ impl WorkerRow {
     }
 }
 
+/// What an operator has ordered of a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WorkerState {
+    /// It gets nothing more; its session ends with what it runs.
+    Draining,
+    /// Its session is over.
+    Disconnected,
+    /// The same, and neither it nor another of its profile is let in again.
+    Banned,
+    /// It is not banned, or not any more.
+    Allowed,
+}
+
+/// `POST /api/workers/:id/drain`, `disconnect`, `ban` and `unban`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkerOrdered {
+    /// Always true.
+    pub ok: bool,
+    /// Which worker.
+    pub worker_id: WorkerId,
+    /// What is in force.
+    pub state: WorkerState,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_order_is_answered_as_documented() {
+        let ordered = WorkerOrdered {
+            ok: true,
+            worker_id: "worker-ab12cd".parse().unwrap(),
+            state: WorkerState::Disconnected,
+        };
+        assert_eq!(
+            serde_json::to_string(&ordered).unwrap(),
+            r#"{"ok":true,"workerId":"worker-ab12cd","state":"disconnected"}"#
+        );
+    }
 
     fn row(in_flight: u32) -> WorkerRow {
         let device = DeviceFacts {

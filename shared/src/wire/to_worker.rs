@@ -117,7 +117,8 @@ pub enum Disposition {
 /// Why the server closes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ByeReason {
-    /// The invite does not hold; the text is one of the reasons of `HTTP_API` 2.
+    /// The invite does not hold; the text is one of the reasons of `HTTP_API` 2, or `revoked_token`, or
+    /// `used_up_token`. `ended_session`: an operator ended the session, an invite may still hold.
     Unauthorized(String),
     /// The session token does not hold; the invite may still.
     SessionUnknown,
@@ -135,4 +136,6 @@ pub enum ByeReason {
     Full,
     /// The server stops; it may come back.
     ShuttingDown,
+    /// An operator wants nothing of this worker any more, nor of any other with its secret.
+    Banned,
 }

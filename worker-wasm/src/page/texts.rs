@@ -98,6 +98,7 @@ pub(super) fn dismissal(reason: &ByeReason) -> &'static str {
         ByeReason::TooSlow => "The connection was too slow.",
         ByeReason::Full => "The server has no room for more devices. Try again later.",
         ByeReason::ShuttingDown => "The server was shut down. Try again later.",
+        ByeReason::Banned => "The operator has excluded this device. Ask whoever sent you here.",
     }
 }
 
@@ -111,7 +112,8 @@ pub(super) const fn needs_invite(reason: &ByeReason) -> bool {
         | ByeReason::Replaced
         | ByeReason::TooSlow
         | ByeReason::Full
-        | ByeReason::ShuttingDown => false,
+        | ByeReason::ShuttingDown
+        | ByeReason::Banned => false,
     }
 }
 
@@ -121,7 +123,8 @@ fn unauthorized(why: &str) -> &'static str {
         "stale_token" => "The invitation was replaced by a newer one. Ask for the new link.",
         "no_active_invite" => "No invitation is active at the moment. Ask for a new link.",
         "revoked_token" => "The invitation was withdrawn. Ask whoever sent you here.",
-        "used_up" => "The invitation has been used as often as it may be. Ask for a new link.",
+        "used_up_token" => "The invitation has been used as often as it may be. Ask for a new link.",
+        "ended_session" => "The operator has disconnected this device. Ask for a new link.",
         _ => "The invitation is not valid. Check that the link is complete, or ask for a new one.",
     }
 }
@@ -185,6 +188,9 @@ mod tests {
             "stale_token",
             "no_active_invite",
             "invalid_signature",
+            "revoked_token",
+            "used_up_token",
+            "ended_session",
         ];
         let sentences: std::collections::BTreeSet<_> = reasons.map(unauthorized).into();
         assert_eq!(sentences.len(), reasons.len());

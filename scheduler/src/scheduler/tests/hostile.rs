@@ -58,7 +58,8 @@ impl Riot {
                 | Effect::JobSwitched { .. }
                 | Effect::JobChanged { .. }
                 | Effect::JobEnded { .. }
-                | Effect::SessionEnded { .. } => {}
+                | Effect::SessionEnded { .. }
+                | Effect::Drained { .. } => {}
             }
         }
     }

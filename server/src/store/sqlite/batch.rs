@@ -14,6 +14,7 @@ use shared::time::UnixMillis;
 use shared::wire::ShardResult;
 
 use super::codec::{encode, encode_spec};
+use super::orders::{Order, Ordered};
 use super::writer::Write;
 use super::{invites, read};
 use crate::clock::Clock;
@@ -27,7 +28,7 @@ pub(super) const CANCELLED: i64 = 4;
 /// The job is unknown; what is left of it is being deleted.
 pub(super) const REMOVED: i64 = 5;
 
-/// Worker ids that are kept.
+/// Worker ids that are kept beside those that are banned.
 pub(super) const MAX_WORKERS: u64 = 100_000;
 /// Bytes of completed shards that are not worth compacting.
 const MIN_COMPACTED_BYTES: u64 = 64 * 1024;
@@ -40,6 +41,7 @@ pub(super) enum Applied {
     Stored,
     Bound(Binding),
     Recorded(RecordedInvite),
+    Ordered(Ordered),
     Refused(StoreError),
 }
 
@@ -49,7 +51,7 @@ pub(super) struct Ledger {
     open: HashMap<JobId, OpenJob>,
     /// A job has left rows that can never be read.
     has_litter: bool,
-    /// Worker ids that are stored; `None` for not counted.
+    /// Worker ids that are stored and not banned; `None` for not counted.
     workers: Option<u64>,
 }
 
@@ -119,6 +121,7 @@ impl Ledger {
                 Write::RecordInvite { invite, .. } => {
                     invites::record(&transaction, invite).map(Applied::Recorded)
                 }
+                Write::Order { order, .. } => self.order(&transaction, order, now),
                 Write::Probe { .. } | Write::Close { .. } => Ok(Applied::Stored),
             })
             .collect::<rusqlite::Result<Vec<_>>>()?;
@@ -235,16 +238,33 @@ impl Ledger {
         Ok(Applied::Bound(binding))
     }
 
-    /// After one more: forgets those who stay away longest, where there are too many.
+    fn order(
+        &mut self,
+        transaction: &Transaction<'_>,
+        order: &Order,
+        now: UnixMillis,
+    ) -> rusqlite::Result<Applied> {
+        if order.is_about_bans() {
+            self.workers = None;
+        }
+        order.apply(transaction, now).map(Applied::Ordered)
+    }
+
+    /// After one more: forgets those who stay away longest, where there are too many. Who is banned
+    /// stays.
     fn forget_workers(&mut self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
         let count = match self.workers {
             Some(count) => count + 1,
-            None => transaction.query_row("SELECT count(*) FROM workers", (), |row| row.get(0))?,
+            None => {
+                let sql = "SELECT count(*) FROM workers WHERE banned_ms IS NULL";
+                transaction.query_row(sql, (), |row| row.get(0))?
+            }
         };
         let excess = count.saturating_sub(MAX_WORKERS);
         if excess > 0 {
             let sql = "DELETE FROM workers WHERE id IN \
-                       (SELECT id FROM workers ORDER BY last_seen_ms LIMIT ?1)";
+                       (SELECT id FROM workers WHERE banned_ms IS NULL \
+                       ORDER BY last_seen_ms LIMIT ?1)";
             transaction.prepare_cached(sql)?.execute((excess,))?;
         }
         self.workers = Some(count - excess);

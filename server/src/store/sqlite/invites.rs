@@ -1,9 +1,9 @@
 //! Invites and the links to them. Here: writing one, inside a transaction, and finding them.
 
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use crate::store::{
-    InviteLink, InviteRecord, InviteToken, LinkedInvite, NewInvite, RecordedInvite,
+    InviteLink, InviteRecord, InviteToken, LinkedInvite, ListedInvite, NewInvite, RecordedInvite,
 };
 
 /// Writes an invite; what has expired before it was made, and what is too much, goes.
@@ -17,8 +17,9 @@ pub(super) fn record(
         .execute((record.issued_at_sec,))?;
     let code = first_free(transaction, &invite.codes, InviteLink::Code)?;
     let phrase = first_free(transaction, &invite.phrases, InviteLink::Phrase)?;
-    let sql = "INSERT INTO invites (jti, issued_sec, expires_sec, label, token, code, phrase) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let sql = "INSERT INTO invites \
+               (jti, issued_sec, expires_sec, label, token, code, phrase, max_uses) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     transaction.prepare_cached(sql)?.execute(params![
         record.jti,
         record.issued_at_sec,
@@ -27,6 +28,7 @@ pub(super) fn record(
         invite.token.0,
         code,
         phrase,
+        record.max_uses,
     ])?;
     let serial = u64::try_from(transaction.last_insert_rowid()).unwrap_or_default();
     delete_oldest(transaction, invite.max_kept)?;
@@ -63,20 +65,40 @@ fn delete_oldest(transaction: &Transaction<'_>, max_kept: u64) -> rusqlite::Resu
 }
 
 pub(super) fn newest(connection: &Connection) -> rusqlite::Result<Option<(u64, InviteRecord)>> {
-    let sql = "SELECT serial, jti, issued_sec, expires_sec, label FROM invites \
+    let sql = "SELECT serial, jti, issued_sec, expires_sec, label, max_uses FROM invites \
                ORDER BY serial DESC LIMIT 1";
     connection
         .prepare_cached(sql)?
-        .query_row((), |row| {
-            let invite = InviteRecord {
-                jti: row.get(1)?,
-                issued_at_sec: row.get(2)?,
-                expires_at_sec: row.get(3)?,
-                label: row.get(4)?,
-            };
-            Ok((row.get(0)?, invite))
-        })
+        .query_row((), |row| Ok((row.get("serial")?, invite_record(row)?)))
         .optional()
+}
+
+pub(super) fn list(connection: &Connection, most: usize) -> rusqlite::Result<Vec<ListedInvite>> {
+    let sql = "SELECT jti, issued_sec, expires_sec, label, max_uses, code, phrase, \
+               (SELECT count(*) FROM invite_uses u WHERE u.jti = i.jti) AS uses, \
+               EXISTS (SELECT 1 FROM revoked_invites r WHERE r.jti = i.jti) AS revoked \
+               FROM invites i ORDER BY serial DESC LIMIT ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map((most as i64,), |row| {
+        Ok(ListedInvite {
+            record: invite_record(row)?,
+            uses: row.get("uses")?,
+            is_revoked: row.get("revoked")?,
+            code: row.get("code")?,
+            phrase: row.get("phrase")?,
+        })
+    })?;
+    rows.collect()
+}
+
+fn invite_record(row: &Row<'_>) -> rusqlite::Result<InviteRecord> {
+    Ok(InviteRecord {
+        jti: row.get("jti")?,
+        issued_at_sec: row.get("issued_sec")?,
+        expires_at_sec: row.get("expires_sec")?,
+        label: row.get("label")?,
+        max_uses: row.get("max_uses")?,
+    })
 }
 
 pub(super) fn linked(

@@ -105,6 +105,28 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (job, seq)
     ) STRICT, WITHOUT ROWID;
     ",
+    "
+    -- NULL: any number of workers.
+    ALTER TABLE invites ADD COLUMN max_uses INTEGER;
+    CREATE TABLE invite_uses (
+        jti    TEXT NOT NULL REFERENCES invites (jti) ON DELETE CASCADE,
+        worker TEXT NOT NULL,
+        PRIMARY KEY (jti, worker)
+    ) STRICT, WITHOUT ROWID;
+
+    -- What operators have ordered, until no token is left that it could concern.
+    CREATE TABLE revoked_invites (
+        jti      TEXT PRIMARY KEY NOT NULL,
+        until_ms INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE session_orders (
+        session  BLOB PRIMARY KEY NOT NULL,
+        state    INTEGER NOT NULL,          -- 1 draining, 2 ended
+        until_ms INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    ALTER TABLE workers ADD COLUMN banned_ms INTEGER;
+    CREATE INDEX banned_workers ON workers (secret_digest) WHERE banned_ms IS NOT NULL;
+    ",
 ];
 
 /// Brings a database to the newest version.

@@ -256,15 +256,21 @@ async fn of_too_many_workers_those_are_forgotten_that_stay_away_longest() {
     let own = Digest32::of(b"own");
     store.bind_worker(name(1), own).await.unwrap();
     store.bind_worker(name(2), own).await.unwrap();
+    let banned: WorkerId = "banned".parse().unwrap();
+    let evil = Digest32::of(b"evil");
+    store.bind_worker(banned.clone(), evil).await.unwrap();
+    store.ban_worker(banned.clone()).await.unwrap();
     let other = Connection::open(folder.database()).unwrap();
     let others = format!(
         "WITH RECURSIVE n(i) AS (SELECT 3 UNION ALL SELECT i + 1 FROM n WHERE i < {}) \
-         INSERT INTO workers SELECT printf('worker-%06d', i), x'00', i, i FROM n",
+         INSERT INTO workers (id, secret_digest, first_seen_ms, last_seen_ms) \
+         SELECT printf('worker-%06d', i), x'00', i, i FROM n",
         batch::MAX_WORKERS + 1
     );
     other.execute_batch(&others).unwrap();
     // The first was here long ago, but comes again; the second stays away.
-    let sql = "UPDATE workers SET last_seen_ms = 0 WHERE id IN ('worker-000001', 'worker-000002')";
+    let sql = "UPDATE workers SET last_seen_ms = 0 \
+               WHERE id IN ('worker-000001', 'worker-000002', 'banned')";
     other.execute_batch(sql).unwrap();
     assert_eq!(store.bind_worker(name(1), own).await, Ok(Binding::Own));
     drop(store);
@@ -273,12 +279,15 @@ async fn of_too_many_workers_those_are_forgotten_that_stay_away_longest() {
     store.bind_worker(name(0), own).await.unwrap();
     let (count, oldest): (u64, String) = other
         .query_row(
-            "SELECT count(*), (SELECT id FROM workers ORDER BY last_seen_ms LIMIT 1) FROM workers",
+            "SELECT count(*), (SELECT id FROM workers WHERE banned_ms IS NULL \
+             ORDER BY last_seen_ms LIMIT 1) FROM workers",
             (),
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .unwrap();
-    assert_eq!(count, batch::MAX_WORKERS);
+    assert_eq!(count, batch::MAX_WORKERS + 1);
+    let orders = store.orders(UnixMillis(0)).await.unwrap();
+    assert_eq!(orders.banned, [(banned, evil)], "never forgotten");
     assert_eq!(oldest, "worker-000004", "two more than there may be");
     let foreign = Digest32::of(b"foreign");
     assert_eq!(

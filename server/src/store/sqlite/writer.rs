@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::batch::{Applied, Ledger};
 use super::classify;
+use super::orders::{Order, Ordered};
 use super::outage::Outage;
 use super::sweep::Sweeper;
 use crate::store::{Binding, Done, NewInvite, NewJob, RecordedInvite, StoreError};
@@ -41,6 +42,10 @@ pub(super) enum Write {
     RecordInvite {
         invite: Box<NewInvite>,
         reply: Reply<RecordedInvite>,
+    },
+    Order {
+        order: Box<Order>,
+        reply: Reply<Ordered>,
     },
     /// Asks whether anything can be written.
     Probe {
@@ -132,6 +137,7 @@ impl Writer {
                 | Write::Persist { .. }
                 | Write::BindWorker { .. }
                 | Write::RecordInvite { .. }
+                | Write::Order { .. }
                 | Write::Probe { .. },
             )
             | None => None,
@@ -220,6 +226,7 @@ fn split_probes(writes: Vec<Write>) -> (Vec<Write>, Vec<Reply<()>>) {
             | Write::Persist { .. }
             | Write::BindWorker { .. }
             | Write::RecordInvite { .. }
+            | Write::Order { .. }
             | Write::Close { .. }) => others.push(other),
         }
     }
@@ -240,9 +247,15 @@ impl Write {
             (Self::RecordInvite { reply, .. }, Applied::Recorded(recorded)) => {
                 let _ = reply.send(Ok(recorded));
             }
+            (Self::Order { reply, .. }, Applied::Ordered(ordered)) => {
+                let _ = reply.send(Ok(ordered));
+            }
             (
-                write @ (Self::BindWorker { .. } | Self::RecordInvite { .. } | Self::Close { .. }),
-                Applied::Stored | Applied::Bound(_) | Applied::Recorded(_),
+                write @ (Self::BindWorker { .. }
+                | Self::RecordInvite { .. }
+                | Self::Order { .. }
+                | Self::Close { .. }),
+                Applied::Stored | Applied::Bound(_) | Applied::Recorded(_) | Applied::Ordered(_),
             ) => write.fail(StoreError::Failed),
         }
     }
@@ -257,6 +270,9 @@ impl Write {
                 let _ = reply.send(Err(error));
             }
             Self::RecordInvite { reply, .. } => {
+                let _ = reply.send(Err(error));
+            }
+            Self::Order { reply, .. } => {
                 let _ = reply.send(Err(error));
             }
         }

@@ -115,6 +115,11 @@ fn invite() -> Vec<Body> {
         r#"{"workerLabel":7}"#,
         r#"{"workerLabel":["x"]}"#,
         r#"{"workerLabel":{}}"#,
+        r#"{"maxUses":0}"#,
+        r#"{"maxUses":10001}"#,
+        r#"{"maxUses":1.5}"#,
+        r#"{"maxUses":"1"}"#,
+        r#"{"maxUses":[1]}"#,
         &long,
     ];
     let fine = ["{}", r#"{"ttlSec":9007199254740991,"other":1}"#];

@@ -78,7 +78,8 @@ pub(super) fn all(base: &str, known: &Known) -> Vec<Route> {
         } else {
             &known.phrase
         };
-        path.replace("{invite}", link)
+        let path = path.replace("{invite}", link);
+        path.replace("{jti}", "none").replace("{worker}", "nobody")
     };
     let route = |name: &'static str, method: &'static str, auth: Auth, good: u16| {
         let is_at_root = matches!(name, "/client.html" | "/worker.html");
@@ -143,6 +144,8 @@ pub(super) fn all(base: &str, known: &Known) -> Vec<Route> {
         get("/api/connection", 200),
         get("/api/connection", 200),
         submit("/api/invites/worker", "{\"ttlSec\":60}", 201),
+        get("/api/invites", 200),
+        route("/api/invites/{jti}", "DELETE", Auth::Bearer, 404),
         submit("/api/jobs", "{\"a\":1,\"b\":2}", 400),
         submit("/api/jobs/run-js", "{\"code\":\"return 1\"}", 400),
         get("/api/jobs/{job}", 200),
@@ -153,6 +156,10 @@ pub(super) fn all(base: &str, known: &Known) -> Vec<Route> {
         get("/api/jobs/{job}/events", 200),
         get("/api/jobs/{job}/stream", 200),
         get("/api/workers", 200),
+        order("/api/workers/{worker}/drain", 404),
+        order("/api/workers/{worker}/disconnect", 404),
+        order("/api/workers/{worker}/ban", 404),
+        order("/api/workers/{worker}/unban", 404),
         get("/api/metrics/cluster", 200),
         route("/api/worker/metrics", "GET", Auth::Invite, 200),
         // The client key is no session token.

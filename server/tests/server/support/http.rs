@@ -100,6 +100,10 @@ impl Client {
             .await
     }
 
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.send("DELETE", path, &[], Vec::new()).await
+    }
+
     pub(crate) async fn send(
         &self,
         method: &str,
