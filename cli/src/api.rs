@@ -66,6 +66,11 @@ impl Api {
         )
     }
 
+    pub(crate) fn delete(&self, path: &str) -> Result<Value, CallError> {
+        let request = self.agent.delete(format!("{}{path}", self.host));
+        self.answer(request.header("authorization", self.bearer()).call())
+    }
+
     fn bearer(&self) -> String {
         format!("Bearer {}", self.key)
     }

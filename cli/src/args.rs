@@ -138,9 +138,34 @@ pub(crate) fn command() -> Command {
                 .about("Makes an invite for workers")
                 .arg(flag("ttl-sec", "How long it lets workers in, 60 to 86400"))
                 .arg(flag("label", "A name for it, up to 64 characters"))
+                .arg(flag(
+                    "max-uses",
+                    "How many workers it lets in [default: any number]",
+                ))
                 .arg(flag("qr", "Show a QR code"))
                 .arg(flag("qr-file", "Write the QR code to this PNG file")),
         ))
+        .subcommand(list("invites", "Lists invites, the newest first"))
+        .subcommand(with_server(
+            Command::new("revoke-invite")
+                .about("Withdraws an invite and disconnects who came by it")
+                .arg(named(
+                    "jti",
+                    "JTI",
+                    "Its id, as `cluster invites` lists it (required)",
+                )),
+        ))
+        .subcommand(list("workers", "Lists the workers that are connected"))
+        .subcommand(operate("drain", "Disconnects a worker after what it runs"))
+        .subcommand(operate(
+            "disconnect",
+            "Ends the session of a worker, which may join again by an invite",
+        ))
+        .subcommand(operate(
+            "ban",
+            "Disconnects a worker and lets its browser in no more",
+        ))
+        .subcommand(operate("unban", "Lets a banned worker join again"))
         .subcommand(with_server(
             Command::new("doctor")
                 .about("Says what is wrong between here and a server, and what to do")
@@ -173,6 +198,25 @@ fn control(name: &'static str, about: &'static str) -> Command {
         "The job, as printed when it was submitted (required)",
     );
     with_server(Command::new(name).about(about).arg(job))
+}
+
+fn list(name: &'static str, about: &'static str) -> Command {
+    let json = flag("json", "Print the server's answer as JSON");
+    with_server(Command::new(name).about(about).arg(json))
+}
+
+fn operate(name: &'static str, about: &'static str) -> Command {
+    let help = "Its name, as `cluster workers` lists it (required)";
+    with_server(
+        Command::new(name)
+            .about(about)
+            .arg(named("worker", "WORKER", help)),
+    )
+}
+
+/// Something that is named without a flag.
+fn named(id: &'static str, shown: &'static str, help: &'static str) -> Arg {
+    Arg::new(id).value_name(shown).help(help)
 }
 
 fn run_js() -> Command {

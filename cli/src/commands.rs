@@ -5,6 +5,7 @@ mod doctor;
 mod gen_secrets;
 mod invite;
 mod key;
+mod operate;
 mod run_js;
 mod submit;
 mod wait;
@@ -48,6 +49,10 @@ pub(crate) fn run(command_line: impl IntoIterator<Item = OsString>) -> Result<()
         "pause" | "resume" | "cancel" => control::one(&args, &args.command),
         "stop-all" => control::all(&args),
         "invite" => invite::run(&args),
+        "invites" => operate::invites(&args),
+        "revoke-invite" => operate::revoke_invite(&args),
+        "workers" => operate::workers(&args),
+        "drain" | "disconnect" | "ban" | "unban" => operate::worker(&args, &args.command),
         "doctor" => doctor::run(&args),
         "gen-secrets" => {
             gen_secrets::run();

@@ -516,3 +516,114 @@ fn jobs_are_steered_by_their_id() {
     let nameless = cluster(&["resume", "--client-token", "key"]);
     assert_output(&nameless, 1, "", "Missing required flag --job-id\n");
 }
+
+#[test]
+fn invites_are_listed_in_lines_and_revoked_by_their_id() {
+    let server = Server::answering(&[
+        (
+            200,
+            r#"{"invites":[
+               {"jti":"b2","label":null,"issuedAt":"2026-01-01T00:30:00.000Z","expiresAt":
+                "2026-01-01T01:30:00.000Z","maxUses":null,"uses":4,"revoked":false,"latest":true},
+               {"jti":"a1","label":"class 7","issuedAt":"2026-01-01T00:00:00.000Z","expiresAt":
+                "2026-01-01T01:00:00.000Z","maxUses":3,"uses":1,"revoked":true,"latest":false}]}"#,
+        ),
+        (200, r#"{"ok":true,"jti":"a1","disconnected":2}"#),
+        (404, r#"{"error":"Invite not found."}"#),
+        (200, r#"{"invites":[]}"#),
+        (200, r#"{"invites":[]}"#),
+    ]);
+    assert_output(
+        &with_server(&server, &["invites"]),
+        0,
+        "b2  latest  4 used  until 2026-01-01T01:30:00.000Z\n\
+         a1  revoked  1/3 used  until 2026-01-01T01:00:00.000Z  class 7\n",
+        "",
+    );
+    assert_output(
+        &with_server(&server, &["revoke-invite", "a1"]),
+        0,
+        "Invite a1: revoked\nDisconnected workers: 2\n",
+        "",
+    );
+    let gone = with_server(&server, &["revoke-invite", "c3"]);
+    assert_output(&gone, 1, "", "Invite not found.\n");
+    assert_output(&with_server(&server, &["invites"]), 0, "No invites.\n", "");
+    let json = with_server(&server, &["invites", "--json"]);
+    assert_output(&json, 0, "{\n  \"invites\": []\n}\n", "");
+    let asked = server.asked();
+    assert!(
+        asked[0].starts_with("GET /api/invites HTTP"),
+        "{}",
+        asked[0]
+    );
+    let delete = "DELETE /api/invites/a1 HTTP";
+    assert!(asked[1].starts_with(delete), "{}", asked[1]);
+}
+
+#[test]
+fn workers_are_listed_and_told_by_their_names() {
+    let server = Server::answering(&[
+        (
+            200,
+            r#"{"count":1,"totalSlots":4,"workers":[{"workerId":"worker-ab12cd","state":"busy",
+               "maxSlots":4,"inFlightCount":9}]}"#,
+        ),
+        (
+            200,
+            r#"{"ok":true,"workerId":"worker-ab12cd","state":"draining"}"#,
+        ),
+        (404, r#"{"error":"Worker not found."}"#),
+    ]);
+    assert_output(
+        &with_server(&server, &["workers"]),
+        0,
+        "worker-ab12cd  busy  4 slots  9 held\n",
+        "",
+    );
+    assert_output(
+        &with_server(&server, &["drain", "worker-ab12cd"]),
+        0,
+        "Worker worker-ab12cd: draining\n",
+        "",
+    );
+    let gone = with_server(&server, &["ban", "nobody"]);
+    assert_output(&gone, 1, "", "Worker not found.\n");
+    let asked = server.asked();
+    let drain = "POST /api/workers/worker-ab12cd/drain";
+    assert!(asked[1].starts_with(drain), "{}", asked[1]);
+    let ban = "POST /api/workers/nobody/ban";
+    assert!(asked[2].starts_with(ban), "{}", asked[2]);
+}
+
+#[test]
+fn an_invite_may_be_for_so_many() {
+    let server = Server::answering(&[(201, r#"{"inviteUrl":"http://h/w","maxUses":3}"#)]);
+    let output = with_server(&server, &["invite", "--max-uses", "3"]);
+    assert_output(&output, 0, "Invite URL: http://h/w\nMax Uses: 3\n", "");
+    let body = server.asked()[0].split(" | ").last().unwrap().to_owned();
+    let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(body, serde_json::json!({"maxUses": 3}));
+}
+
+#[test]
+fn what_cannot_be_the_name_of_anything_is_not_asked_for() {
+    for (args, complaint) in [
+        (
+            &["revoke-invite"][..],
+            "Missing JTI, the id of an invite; `cluster invites` lists them",
+        ),
+        (
+            &["revoke-invite", "../jobs"],
+            "'../jobs' is not the id of an invite",
+        ),
+        (
+            &["ban"],
+            "Missing WORKER, the name of a worker; `cluster workers` lists them",
+        ),
+        (&["ban", "no name"], "'no name' is not the name of a worker"),
+    ] {
+        let output = cluster(&[args, &["--client-token", "k"]].concat());
+        assert_output(&output, 1, "", &format!("{complaint}\n"));
+    }
+}

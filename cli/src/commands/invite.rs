@@ -22,6 +22,7 @@ pub(super) fn run(args: &Typed) -> Result<(), Failure> {
         ("Short Invite URL", "shortInviteUrl"),
         ("Expires At", "expiresAt"),
         ("TTL Seconds", "ttlSec"),
+        ("Max Uses", "maxUses"),
     ] {
         let value = &invite[field];
         if let Some(text) = value.as_str() {
@@ -48,6 +49,12 @@ fn request(args: &Typed) -> Result<Value, Failure> {
         body.insert(
             "ttlSec".into(),
             settings::required_integer(args, "ttl-sec")?.into(),
+        );
+    }
+    if args.flag("max-uses").is_some() {
+        body.insert(
+            "maxUses".into(),
+            settings::required_integer(args, "max-uses")?.into(),
         );
     }
     if let Some(label) = args.flag("label") {
