@@ -81,6 +81,16 @@ impl OwnedProcess {
         self.kill()
     }
 
+    /// Stops it in its tracks (SIGSTOP) for a time; it knows nothing of it.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn freeze(&self, time: Duration) -> io::Result<()> {
+        kill_process(self.pid(), Signal::STOP)?;
+        std::thread::sleep(time);
+        Ok(kill_process(self.pid(), Signal::CONT)?)
+    }
+
     /// Kills the whole group (SIGKILL) and reaps the leader.
     ///
     /// # Errors

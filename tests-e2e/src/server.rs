@@ -215,6 +215,14 @@ impl ServerProcess {
         Ok(())
     }
 
+    /// Stops it in its tracks for a time, as a machine does that is suspended.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn freeze(&self, time: Duration) -> Result<()> {
+        Ok(self.process.freeze(time)?)
+    }
+
     /// Starts it again on the same port and data.
     ///
     /// # Errors

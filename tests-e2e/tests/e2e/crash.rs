@@ -1,4 +1,4 @@
-//! The server dies at random instants, again and again, while native workers and tabs work and
+//! The server dies, or is suspended, at random instants, again and again, while native workers and tabs work and
 //! clients submit. In the end every acknowledged job is there and every aggregate is exact.
 //!
 //! What the results must be is computed here from the formula that the scripts state, by nothing
@@ -24,6 +24,9 @@ use crate::cluster::{Cluster, JOB_LIMIT};
 const KILLS: u64 = 25;
 /// Longest life between two deaths, in milliseconds.
 const MAX_LIFE_MS: u64 = 700;
+/// In one life of so many the server is suspended for a while, at most so long.
+const FREEZE_ONE_IN: u64 = 4;
+const MAX_FREEZE_MS: u64 = 2_000;
 /// Shards of each job.
 const SHARDS: u64 = 600;
 /// What a shard takes a native worker.
@@ -258,6 +261,11 @@ async fn whenever_the_server_dies_nothing_is_lost_and_nothing_counts_twice() -> 
             jobs.push(Known::submit(&api, round, reduction)?);
         }
         tokio::time::sleep(Duration::from_millis(dice.below(MAX_LIFE_MS))).await;
+        if dice.below(FREEZE_ONE_IN) == 0 {
+            let time = Duration::from_millis(dice.below(MAX_FREEZE_MS));
+            tokio::task::block_in_place(|| cluster.server.freeze(time))?;
+            tokio::time::sleep(Duration::from_millis(dice.below(MAX_LIFE_MS))).await;
+        }
         let recent = jobs.len().saturating_sub(2 * REDUCTIONS.len());
         for job in &mut jobs[recent..] {
             job.look(&api)?;
