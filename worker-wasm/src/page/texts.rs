@@ -123,9 +123,7 @@ fn unauthorized(why: &str) -> &'static str {
         "stale_token" => "The invitation was replaced by a newer one. Ask for the new link.",
         "no_active_invite" => "No invitation is active at the moment. Ask for a new link.",
         "revoked_token" => "The invitation was withdrawn. Ask whoever sent you here.",
-        "used_up_token" => {
-            "The invitation has been used as often as it may be. Ask for a new link."
-        }
+        "used_up_token" => "The invitation has been used up. Ask for a new link.",
         "ended_session" => "The operator has disconnected this device. Ask for a new link.",
         _ => "The invitation is not valid. Check that the link is complete, or ask for a new one.",
     }
