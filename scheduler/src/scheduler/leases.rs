@@ -215,7 +215,7 @@ impl Scheduler {
             .get(&holder.session)
             .is_some_and(|session| session.is_draining);
         if is_draining && !has_begun(stage) {
-            return self.revoke(holder);
+            return self.refuse_return(holder);
         }
         match self.claim(holder, number) {
             Claim::Free => self.hold(holder, stage),
@@ -232,13 +232,15 @@ impl Scheduler {
                 }
             }
             Claim::Closed if stage == Stage::Finished => {}
-            Claim::Closed => {
-                if let Some(session) = self.sessions.get_mut(&holder.session) {
-                    session.give_up(holder.attempt);
-                }
-                self.revoke(holder);
-            }
+            Claim::Closed => self.refuse_return(holder),
         }
+    }
+
+    fn refuse_return(&mut self, holder: Holder) {
+        if let Some(session) = self.sessions.get_mut(&holder.session) {
+            session.give_up(holder.attempt);
+        }
+        self.revoke(holder);
     }
 
     fn claim(&mut self, holder: Holder, number: u32) -> Claim {

@@ -117,6 +117,9 @@ fn after_a_restart_a_draining_worker_brings_back_what_it_runs() {
     assert!(!is_drained(&bench, alice), "its tickets are to come");
     bench.prove(alice, &old);
     assert_eq!(revoked(&bench, alice), 2);
+    bench.results(alice, &old[1..2]);
+    let answer = bench.disposed(alice)[0].1;
+    assert_eq!(answer, Disposition::Stale, "it is stored nowhere");
     bench.results(alice, &old[..1]);
     let delta = bench.delta();
     bench.commit(&delta);
