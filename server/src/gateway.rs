@@ -43,6 +43,8 @@ use presence::Presence;
 use seats::Seats;
 
 pub(crate) use outbox::Outbox;
+#[cfg(test)]
+pub(crate) use outbox::outbox;
 
 /// What every socket needs.
 #[derive(Debug)]

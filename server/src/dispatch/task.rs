@@ -221,3 +221,134 @@ fn capacity(workers: &[WorkerView]) -> Capacity {
         slots: workers.iter().map(|worker| u64::from(worker.slots)).sum(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use scheduler::SchedulerConfig;
+    use shared::ids::{Digest32, Nonce};
+    use shared::wire::{ByeReason, DeviceFacts, WorkerLimits};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::config::EventSettings;
+    use crate::dispatch::{Dispatch, DispatchParts};
+    use crate::gateway::{Outbox, outbox};
+    use crate::keys::SigningKey;
+    use crate::orders::Orders;
+    use crate::secrets;
+    use crate::signer::Signer;
+    use crate::store::sqlite::SqliteStore;
+    use crate::store::{EndedJobs, InviteRecord, InviteToken, NewInvite, SessionOrder, Store};
+
+    struct Fixture {
+        dispatch: Dispatch,
+        orders: Arc<Orders>,
+        store: Arc<dyn Store>,
+        _folder: TempDir,
+    }
+
+    async fn fixture() -> Fixture {
+        let folder = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(folder.path(), None).unwrap());
+        let clock = Clock::start();
+        let orders = Arc::new(Orders::load(Arc::clone(&store), clock).await.unwrap());
+        let secrets = secrets::generate();
+        let key = SigningKey::from_base64(&secrets.private_key_b64, &secrets.public_key_b64);
+        let parts = DispatchParts {
+            signed_ttl_ms: 120_000,
+            clock,
+            store: Arc::clone(&store),
+            signer: Signer::start(Arc::new(key.unwrap())),
+            orders: Arc::clone(&orders),
+            events: EventSettings {
+                max_count: 100,
+                max_bytes: 1 << 20,
+            },
+            retention: None,
+            instruments: Arc::default(),
+        };
+        let nothing = (Vec::new(), EndedJobs::default());
+        let (dispatch, _) = Dispatch::start(SchedulerConfig::default(), parts, nothing);
+        Fixture {
+            dispatch,
+            orders,
+            store,
+            _folder: folder,
+        }
+    }
+
+    fn join(number: u8, outbox: Outbox) -> Join {
+        Join {
+            session: SessionId::from_bytes([number; 16]),
+            worker: format!("worker-{number}").parse().unwrap(),
+            connection: u64::from(number),
+            resumes: false,
+            slots: 1,
+            credit: 1,
+            held: Vec::new(),
+            device: Arc::new(DeviceFacts::default()),
+            challenge: Nonce::from_bytes([0; 16]),
+            token: "token".into(),
+            invite: format!("invite-{number}"),
+            secret: Digest32::of(&[number]),
+            limits: WorkerLimits {
+                max_result_bytes: 1,
+                max_frame_bytes: 1,
+                max_slots: 1,
+            },
+            outbox,
+        }
+    }
+
+    fn invite(jti: &str) -> NewInvite {
+        NewInvite {
+            record: InviteRecord {
+                jti: jti.into(),
+                issued_at_sec: 0,
+                expires_at_sec: 1,
+                label: None,
+                max_uses: None,
+            },
+            token: InviteToken("token".into()),
+            codes: Vec::new(),
+            phrases: Vec::new(),
+            max_kept: 100,
+        }
+    }
+
+    #[tokio::test]
+    async fn who_was_let_in_a_moment_before_an_order_is_held_to_it() {
+        let Fixture {
+            dispatch,
+            orders,
+            store,
+            _folder,
+        } = fixture().await;
+        let (outboxes, mut outgoing): (Vec<_>, Vec<_>) = (1..=4).map(|_| outbox()).unzip();
+        let joins: Vec<_> = (1..=4).zip(outboxes).map(|(n, it)| join(n, it)).collect();
+        store.record_invite(invite("invite-2")).await.unwrap();
+        let third = (joins[2].worker.clone(), joins[2].secret);
+        store.bind_worker(third.0.clone(), third.1).await.unwrap();
+
+        let ended = orders.order(joins[0].session, SessionOrder::End).await;
+        assert_eq!(ended, Ok(()));
+        assert_eq!(orders.revoke("invite-2").await, Ok(true));
+        assert!(orders.ban(third.0).await.unwrap().is_some());
+        for join in joins {
+            dispatch.join(join).await;
+        }
+        let workers = dispatch.workers().await.unwrap();
+        let names: Vec<_> = workers.iter().map(|it| it.worker.as_str()).collect();
+        assert_eq!(names, ["worker-4"]);
+        let unauthorized = |why: &str| ByeReason::Unauthorized(why.into());
+        for (outgoing, reason) in outgoing.iter_mut().zip([
+            unauthorized("ended_session"),
+            unauthorized("revoked_token"),
+            ByeReason::Banned,
+        ]) {
+            assert_eq!(outgoing.next().await, Err(reason));
+        }
+    }
+}

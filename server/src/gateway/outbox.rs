@@ -28,7 +28,7 @@ pub(crate) struct Outbox {
 
 /// The receiving end, held by the socket's task.
 #[derive(Debug)]
-pub(super) struct Outgoing {
+pub(crate) struct Outgoing {
     frames: mpsc::Receiver<Waiting>,
     shared: Arc<Shared>,
 }
@@ -42,7 +42,7 @@ struct Shared {
     dismissed: Notify,
 }
 
-pub(super) fn outbox() -> (Outbox, Outgoing) {
+pub(crate) fn outbox() -> (Outbox, Outgoing) {
     let (sender, receiver) = mpsc::channel(MAX_FRAMES);
     let shared = Arc::<Shared>::default();
     let outbox = Outbox {
@@ -92,7 +92,7 @@ impl Outbox {
 
 impl Outgoing {
     /// The next frame to send, or why the socket is to be closed, which comes first.
-    pub(super) async fn next(&mut self) -> Result<Vec<u8>, ByeReason> {
+    pub(crate) async fn next(&mut self) -> Result<Vec<u8>, ByeReason> {
         tokio::select! {
             biased;
             reason = self.shared.dismissal() => Err(reason),
