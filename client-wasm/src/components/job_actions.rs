@@ -108,9 +108,10 @@ async fn done(store: Store, key: Key, id: JobId, deed: Deed) -> Option<String> {
             Err(error) => Some(error),
         },
     };
-    match failed? {
-        // An order that comes too late harms nobody: how the job ended is on its way.
-        CallError::Refused { status: 400, .. } => None,
-        error => store.failed(error),
+    let error = failed?;
+    // An order that comes too late harms nobody: how the job ended is on its way.
+    if matches!(error, CallError::Refused { status: 400, .. }) {
+        return None;
     }
+    store.failed(error)
 }
