@@ -118,7 +118,7 @@ async fn wait_for_end(page: &Page, before: &str) -> Result<()> {
     let ended = format!(
         "document.querySelector('#job-id').innerText !== {} \
          && document.querySelector('#job-panel').dataset.status === 'done' \
-         && document.querySelector('#download')",
+         && !document.querySelector('#download').hidden",
         json!(before)
     );
     page.wait_until_within(JOB_LIMIT, &ended).await
