@@ -32,7 +32,7 @@ pub fn status(job: &FollowedJob) -> String {
     match state.status {
         JobStatus::Queued | JobStatus::Running => going(state, job.shards()),
         JobStatus::Failed if state.control_state == ControlState::Cancelled => {
-            "Stopped.".to_owned()
+            "Stopped by a client.".to_owned()
         }
         JobStatus::Failed => "Failed.".to_owned(),
         JobStatus::Done => match job.outcome.as_deref() {
@@ -98,15 +98,15 @@ pub fn link(link: Link) -> Option<&'static str> {
     }
 }
 
-/// Why a job failed; `error` as the server says it.
-pub fn job_error(error: &str) -> String {
-    match error {
-        "stopped_by_client" => "It was stopped by a client.".to_owned(),
-        other => match other.strip_prefix("reducer_error:") {
-            Some(why) => format!("The results could not be reduced: {why}"),
-            None => other.to_owned(),
-        },
+/// Why a job failed; `error` as the server says it. `None` where its status says all.
+pub fn job_error(error: &str) -> Option<String> {
+    if error == "stopped_by_client" {
+        return None;
     }
+    Some(match error.strip_prefix("reducer_error:") {
+        Some(why) => format!("The results could not be reduced: {why}"),
+        None => error.to_owned(),
+    })
 }
 
 /// What an exit code that is not 0 means.
@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(said(json!({"status": "failed"})), "Failed.");
         assert_eq!(
             said(json!({"status": "failed", "controlState": "cancelled"})),
-            "Stopped."
+            "Stopped by a client."
         );
         assert!(said(json!({"status": "done"})).starts_with("Done."));
     }
@@ -209,16 +209,13 @@ mod tests {
 
     #[test]
     fn texts_for_programs_become_sentences() {
+        assert_eq!(job_error("stopped_by_client"), None);
         assert_eq!(
-            job_error("stopped_by_client"),
-            "It was stopped by a client."
-        );
-        assert_eq!(
-            job_error("reducer_error:sum reducer field 'x' must be numeric."),
+            job_error("reducer_error:sum reducer field 'x' must be numeric.").unwrap(),
             "The results could not be reduced: sum reducer field 'x' must be numeric."
         );
         assert_eq!(
-            job_error("worker lost while running it"),
+            job_error("worker lost while running it").unwrap(),
             "worker lost while running it"
         );
     }

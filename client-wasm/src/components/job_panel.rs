@@ -59,7 +59,7 @@ fn Going() -> impl IntoView {
     let status = store.select(|state| state.job.as_ref().map(words::status));
     let error = store.select(|state| {
         let error = state.job.as_ref()?.state.as_ref()?.error.as_ref()?;
-        Some(words::job_error(error))
+        words::job_error(error)
     });
     let note = store.select(|state| state.job.as_ref()?.note.clone());
     let link = store.select(|state| words::link(state.job.as_ref()?.link).map(str::to_owned));

@@ -496,6 +496,42 @@ async fn an_invite_shows_its_picture_words_and_time() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_invite_is_copied_where_there_is_no_clipboard() -> Result<()> {
+    let cluster = Cluster::start().await?;
+    let page = open_signed_in(&cluster).await?;
+    page.evaluate("void Object.defineProperty(window, 'isSecureContext', {value: false})")
+        .await?;
+    page.click("#make-invite").await?;
+    page.wait_until("document.querySelector('#invite-link')")
+        .await?;
+    page.evaluate(
+        "void document.addEventListener('copy', () => globalThis.copied = \
+         document.activeElement.value.slice(document.activeElement.selectionStart, \
+         document.activeElement.selectionEnd))",
+    )
+    .await?;
+    page.click("#copy-invite-link").await?;
+    page.wait_until("document.querySelector('#copy-invite-link').innerText.startsWith('Copied')")
+        .await?;
+    let copied = page.evaluate("globalThis.copied").await?;
+    assert_eq!(copied, json!(value_of(&page, "#invite-link").await?));
+
+    page.evaluate("void (document.execCommand = () => false)")
+        .await?;
+    page.click("#copy-invite-words").await?;
+    page.wait_until("document.querySelector('#copy-invite-words').innerText.includes('Ctrl+C')")
+        .await?;
+    let focused = page.evaluate("document.activeElement.id").await?;
+    assert_eq!(
+        focused,
+        json!("invite-words"),
+        "where the keys have to be pressed"
+    );
+    page.check_console(&[])?;
+    cluster.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_is_followed_through_broken_streams_and_without_any() -> Result<()> {
     let cluster = Cluster::start().await?;
     let tab = cluster.join().await?;

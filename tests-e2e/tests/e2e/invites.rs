@@ -86,3 +86,47 @@ async fn links_lead_to_the_worker_page_before_and_after_a_kill() -> Result<()> {
     tab.check_console(&[])?;
     cluster.close().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invite_that_was_replaced_is_told_at_once_and_the_words_of_the_new_one_lead_on()
+-> Result<()> {
+    let cluster = Cluster::start().await?;
+    let stale = cluster.api().invite()?;
+    let invite = cluster.api().invite()?;
+    let page = cluster
+        .browser
+        .open_isolated(text(&stale, "inviteUrl")?)
+        .await?;
+    page.wait_until("!document.querySelector('#invite').hidden")
+        .await?;
+    assert!(page.text("#explanation").await?.contains("newer one"));
+    let can_start = page
+        .evaluate("!document.querySelector('#start').disabled")
+        .await?;
+    assert_eq!(can_start, false);
+    // The browser itself notes that it was answered 401.
+    page.check_console(&["401"])?;
+
+    page.fill("#invite-words", text(&invite, "phraseCode")?)
+        .await?;
+    page.click("#invite button").await?;
+    page.wait_until_within(
+        std::time::Duration::from_secs(30),
+        "document.querySelector('#start') && !document.querySelector('#start').disabled",
+    )
+    .await?;
+    page.click("#start").await?;
+    page.wait_until("document.body.dataset.state === 'idle'")
+        .await?;
+    page.click("#leave").await?;
+    page.wait_until("document.querySelector('#again').innerText === 'Join again'")
+        .await?;
+    let is_hidden = page
+        .evaluate("document.querySelector('#work').hidden")
+        .await?;
+    assert_eq!(is_hidden, true, "nothing done is no score");
+    page.click("#again").await?;
+    page.wait_until("document.body?.dataset.state === 'ready'")
+        .await?;
+    cluster.close().await
+}
