@@ -25,7 +25,7 @@ pub use values::{Fault, Given, Mistyped};
 /// Everything that can be set, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Secrets must be given (`NODE_ENV=production`).
+    /// Secrets must be given (`NODE_ENV=production`, in any letter case).
     pub is_production: bool,
     /// Address or name to listen on (`HOST`).
     pub host: String,
@@ -204,7 +204,7 @@ impl Config {
     /// [`ConfigError`] with all faults.
     pub fn new(given: &Given) -> Result<Self, ConfigError> {
         let mut read = Reader::new(given);
-        let is_production = read.text(&s::NODE_ENV) == "production";
+        let is_production = read.text(&s::NODE_ENV).eq_ignore_ascii_case("production");
         let jobs = job_settings(&mut read);
         let body_limit: usize = read.int_as(&s::REQUEST_BODY_LIMIT);
         let payload: usize = read.int_as(&s::WS_MAX_PAYLOAD);
@@ -212,9 +212,7 @@ impl Config {
             is_production,
             host: read.text(&s::HOST),
             port: read.int_as(&s::PORT),
-            base_path: read
-                .parsed(&s::BASE_PATH, normal_base_path)
-                .unwrap_or_default(),
+            base_path: read.parsed(&s::BASE_PATH, base_path).unwrap_or_default(),
             trust_proxy: read
                 .parsed(&s::TRUST_PROXY, ProxyTrust::parse)
                 .unwrap_or(ProxyTrust::Nobody),
@@ -261,7 +259,7 @@ impl Config {
                 .parsed(&s::METRICS_PATH, metrics_path)
                 .unwrap_or_default(),
             metrics_token: read
-                .secret(&s::METRICS_TOKEN, MIN_SECRET_BYTES)
+                .presented_secret(&s::METRICS_TOKEN, MIN_SECRET_BYTES)
                 .map(MetricsToken),
             log: LogSettings {
                 filter: read.parsed(&s::LOG_LEVEL, log_filter).unwrap_or_default(),
@@ -336,7 +334,7 @@ fn given_secrets(read: &mut Reader<'_>, is_production: bool) -> GivenSecrets {
         require_all(read);
     }
     GivenSecrets {
-        client_api_key: read.secret(&s::CLIENT_API_KEY, MIN_SECRET_BYTES),
+        client_api_key: read.presented_secret(&s::CLIENT_API_KEY, MIN_SECRET_BYTES),
         worker_invite_secret: read.secret(&s::WORKER_INVITE_SECRET, MIN_SECRET_BYTES),
         signing_key_pair_b64: private.zip(public),
     }
@@ -362,7 +360,25 @@ fn require_all(read: &mut Reader<'_>) {
     ]);
 }
 
-fn normal_base_path(text: &str) -> Option<String> {
+/// Paths that are at the root whatever is in front of all others.
+const AT_THE_ROOT: [&str; 5] = [
+    "/health",
+    "/healthz",
+    "/readyz",
+    "/client.html",
+    "/worker.html",
+];
+
+fn base_path(text: &str) -> Option<String> {
+    let is_free = |path: &str| {
+        !AT_THE_ROOT
+            .iter()
+            .any(|taken| taken.eq_ignore_ascii_case(path))
+    };
+    normal_path(text).filter(|path| is_free(path))
+}
+
+fn normal_path(text: &str) -> Option<String> {
     let path = text.trim_matches('/');
     if path.is_empty() {
         return text.chars().all(|c| c == '/').then(String::new);
@@ -392,7 +408,7 @@ const TAKEN: [&str; 13] = [
 ];
 
 fn metrics_path(text: &str) -> Option<String> {
-    let path = normal_base_path(text)?.to_ascii_lowercase();
+    let path = normal_path(text)?.to_ascii_lowercase();
     let first = path.split('/').nth(1)?;
     let is_free = !TAKEN.contains(&first) && path != "/metrics";
     (is_free && !path.ends_with(".html")).then_some(path)

@@ -17,13 +17,18 @@ use tokio_util::sync::CancellationToken;
 const FILE_SIZE_SIGNAL: i32 = 25;
 
 fn main() -> ExitCode {
-    let environment = |name: &str| std::env::var(name).ok();
-    match parse_args(std::env::args_os(), environment, Path::new(".env")) {
+    match parse_args(
+        std::env::args_os(),
+        |name| std::env::var_os(name),
+        Path::new(".env"),
+    ) {
         Err(SourceError::Arguments(error)) => {
             let _ = error.print();
             ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1))
         }
-        Err(error @ SourceError::EnvFile { .. }) => fail(&error.to_string()),
+        Err(error @ (SourceError::Environment(_) | SourceError::EnvFile { .. })) => {
+            fail(&error.to_string())
+        }
         Ok(command) => match run(command) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&format!("{error:#}")),

@@ -86,7 +86,7 @@ settings! {
     /// Port to listen on; 0 takes a free one.
     PORT = "8080", Kind::Int(0, 65_535);
     /// Put in front of every path, such as /cluster.
-    BASE_PATH = "", Kind::Text("a path of letters, digits and . _ ~ - between single slashes");
+    BASE_PATH = "", Kind::Text("a path of letters, digits and . _ ~ - between single slashes, other than /health, /healthz, /readyz, /client.html and /worker.html");
     /// Whose X-Forwarded-For, -Proto and -Host are believed: 1 those of the one proxy through which all requests come, a list those of the proxies in these networks.
     TRUST_PROXY = "0", Kind::Text("0, 1, or a list of addresses and networks such as 10.0.0.0/8");
     /// Origins beside our own whose pages may open the worker socket, separated by commas.
@@ -99,7 +99,7 @@ settings! {
     ASSETS_DIR = "", Kind::Text("a path");
 
     /// Key of the clients.
-    CLIENT_API_KEY = "", Kind::Secret("a key of at least 16 bytes");
+    CLIENT_API_KEY = "", Kind::Secret("a key of at least 16 bytes of printable ASCII");
     /// HMAC secret of invites.
     WORKER_INVITE_SECRET = "", Kind::Secret("a text of at least 16 bytes");
     /// RSA key that signs assignments: PKCS#8 DER in base64.
@@ -175,7 +175,7 @@ settings! {
     /// Where Prometheus reads the instruments, below BASE_PATH.
     METRICS_PATH = "/metrics/prometheus", Kind::Text("a path like that of BASE_PATH, below /metrics or where nothing else is");
     /// Token that Prometheus shows as a bearer; without one only this machine may read.
-    METRICS_TOKEN = "", Kind::Secret("empty, or at least 16 bytes of text");
+    METRICS_TOKEN = "", Kind::Secret("empty, or at least 16 bytes of printable ASCII");
 
     /// What is logged: error, warn, info, debug, trace, or a filter such as info,server=debug.
     LOG_LEVEL = "info", Kind::Text("a level or a filter such as info,server=debug");

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use shared::env_file;
 
+use super::ConfigError;
 use super::settings::{ALL, DATA_DIR, Setting};
-use super::values::Given;
+use super::values::{Fault, Given};
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -44,6 +45,9 @@ pub enum SourceError {
     /// The arguments are not understood, or ask for help or the version.
     #[error(transparent)]
     Arguments(#[from] clap::Error),
+    /// Variables of the environment hold no text.
+    #[error(transparent)]
+    Environment(ConfigError),
     /// A file of settings cannot be read.
     #[error(
         "cannot read {path}: {cause}; check that it exists, may be read and holds NAME=value lines"
@@ -71,7 +75,7 @@ const RESTORE: &str = "restore";
 /// [`SourceError`].
 pub fn parse_args(
     args: impl IntoIterator<Item = OsString>,
-    environment: impl Fn(&str) -> Option<String>,
+    environment: impl Fn(&str) -> Option<OsString>,
     default_env_file: &Path,
 ) -> Result<Command, SourceError> {
     let matches = command().try_get_matches_from(args)?;
@@ -98,7 +102,7 @@ pub fn parse_args(
 fn given(
     matches: &ArgMatches,
     typed: &[Setting],
-    environment: impl Fn(&str) -> Option<String>,
+    environment: impl Fn(&str) -> Option<OsString>,
     default_env_file: &Path,
 ) -> Result<Given, SourceError> {
     let mut given = Given::default();
@@ -107,15 +111,43 @@ fn given(
             given.add(setting, text);
         }
     }
-    for setting in ALL {
-        if let Some(text) = environment(setting.name) {
-            given.add(setting, &text);
-        }
-    }
+    add_environment(&mut given, typed, environment)?;
     for file in env_files(matches, default_env_file) {
         add_env_file(&mut given, &file)?;
     }
     Ok(given)
+}
+
+/// What the environment sets of `read`. A value that counts and is no text must not be passed over.
+fn add_environment(
+    given: &mut Given,
+    read: &[Setting],
+    environment: impl Fn(&str) -> Option<OsString>,
+) -> Result<(), SourceError> {
+    let mut faults = Vec::new();
+    for setting in read {
+        if given.has(setting) {
+            continue;
+        }
+        match environment(setting.name).map(OsString::into_string) {
+            Some(Ok(text)) => given.add(setting, &text),
+            Some(Err(_)) => faults.push(not_text(setting)),
+            None => {}
+        }
+    }
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(SourceError::Environment(ConfigError(faults)))
+    }
+}
+
+fn not_text(setting: &Setting) -> Fault {
+    Fault {
+        name: setting.name,
+        value: "not UTF-8".into(),
+        expected: setting.expected(),
+    }
 }
 
 fn file(matches: &ArgMatches) -> PathBuf {

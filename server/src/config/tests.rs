@@ -1,4 +1,5 @@
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use super::*;
@@ -27,7 +28,7 @@ fn serve(args: &[&str], environment: &[(&str, &str)], env_file: &Path) -> Config
     let args = ["cluster-server"].iter().chain(args).map(OsString::from);
     let lookup = |name: &str| {
         let pair = environment.iter().find(|(known, _)| *known == name);
-        pair.map(|(_, text)| (*text).to_owned())
+        pair.map(|(_, text)| OsString::from(text))
     };
     match parse_args(args, lookup, env_file).unwrap() {
         Command::Serve(given) => Config::new(&given).unwrap(),
@@ -64,10 +65,13 @@ fn numbers_are_taken_at_both_ends_of_their_range_and_refused_beyond() {
         }
         let below = min.checked_sub(1).map(|value| value.to_string());
         let above = (max + 1).to_string();
-        for value in below
-            .iter()
-            .chain([&above, &"-1".into(), &"1.5".into(), &"x".into()])
-        {
+        for value in below.iter().chain([
+            &above,
+            &"-1".into(),
+            &"1.5".into(),
+            &"x".into(),
+            &format!("+{max}"),
+        ]) {
             let faults = faults(&[(setting.name, value)]);
             let expected = format!(
                 "{} is {value:?}, must be an integer from {min} to {max}",
@@ -107,7 +111,7 @@ fn secrets_are_mandatory_in_production_and_never_shown() {
     let short = faults(&[("CLIENT_API_KEY", "hunter2")]);
     assert_eq!(
         short,
-        ["CLIENT_API_KEY is [redacted], must be a key of at least 16 bytes"]
+        ["CLIENT_API_KEY is [redacted], must be a key of at least 16 bytes of printable ASCII"]
     );
     let debug = format!(
         "{:?}",
@@ -142,6 +146,79 @@ fn base_paths_are_normalised() {
             "{text:?}"
         );
     }
+}
+
+#[test]
+fn base_paths_are_none_of_the_paths_that_are_always_at_the_root() {
+    for taken in [
+        "/health",
+        "Healthz/",
+        "READYZ",
+        "/client.html",
+        "/Worker.HTML",
+    ] {
+        let faults = faults(&[("BASE_PATH", taken)]);
+        let expected = format!("BASE_PATH is {taken:?}, must be a path of ");
+        assert!(faults[0].starts_with(&expected), "{faults:?}");
+        assert!(faults[0].contains("/worker.html"), "{faults:?}");
+    }
+    for free in ["/health/x", "/x/health", "/healthy", "/client"] {
+        assert_eq!(config(&[("BASE_PATH", free)]).base_path, free);
+    }
+}
+
+#[test]
+fn production_is_meant_in_any_letter_case() {
+    for text in ["production", "Production", "PRODUCTION"] {
+        let faults = faults(&[("NODE_ENV", text)]);
+        assert_eq!(faults.len(), 4, "{text}: {faults:?}");
+    }
+    assert!(!config(&[("NODE_ENV", "test")]).is_production);
+}
+
+#[test]
+fn what_a_header_cannot_carry_is_no_key() {
+    for name in ["CLIENT_API_KEY", "METRICS_TOKEN"] {
+        for text in [
+            "sch\u{fc}ssel-sch\u{fc}ssel",
+            "hunter2\thunter2hunter2",
+            "hunter2hunter2\u{7f}x",
+        ] {
+            let faults = faults(&[(name, text)]);
+            assert!(
+                faults[0].starts_with(&format!("{name} is [redacted], must be "))
+                    && faults[0].ends_with("16 bytes of printable ASCII"),
+                "{faults:?}"
+            );
+        }
+        config(&[(name, "~ !hunter2 hunter2~")]);
+    }
+    config(&[("WORKER_INVITE_SECRET", "sch\u{fc}ssel-sch\u{fc}ssel")]);
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_named_and_not_passed_over() {
+    let outcome = |args: &[&str], wrong: &[&str]| {
+        let args = ["cluster-server"].iter().chain(args).map(OsString::from);
+        let lookup = |name: &str| {
+            wrong
+                .contains(&name)
+                .then(|| OsString::from_vec(vec![0xff; 20]))
+        };
+        parse_args(args, lookup, Path::new(NO_FILE)).map_err(|error| error.to_string())
+    };
+    assert_eq!(
+        outcome(&[], &["TRUST_PROXY", "CLIENT_API_KEY", "UNKNOWN"]).unwrap_err(),
+        "TRUST_PROXY is not UTF-8, must be 0, 1, or a list of addresses and networks such as \
+         10.0.0.0/8\nCLIENT_API_KEY is not UTF-8, must be a key of at least 16 bytes of printable \
+         ASCII"
+    );
+    assert_eq!(
+        outcome(&["backup", "file"], &["PORT", "DATA_DIR"]).unwrap_err(),
+        "DATA_DIR is not UTF-8, must be a path"
+    );
+    assert!(outcome(&["--port", "1"], &["PORT"]).is_ok());
+    assert!(outcome(&["gen-secrets"], &["PORT"]).is_ok());
 }
 
 #[test]

@@ -60,6 +60,11 @@ impl Given {
         &self.mistyped
     }
 
+    /// Whether a source that was added has set it.
+    pub(super) fn has(&self, setting: &Setting) -> bool {
+        self.get(setting).is_some()
+    }
+
     fn get(&self, setting: &Setting) -> Option<&str> {
         self.texts.get(setting.name).map(String::as_str)
     }
@@ -70,7 +75,7 @@ impl Given {
 pub struct Fault {
     /// Name of the setting.
     pub name: &'static str,
-    /// What was given; secrets are not shown.
+    /// What was given, or what it is; secrets are not shown.
     pub value: String,
     /// What would be accepted.
     pub expected: String,
@@ -122,10 +127,7 @@ impl<'g> Reader<'g> {
     pub(super) fn int(&mut self, setting: &Setting) -> u64 {
         let text = self.text(setting);
         let value = match setting.kind {
-            Kind::Int(min, max) => text
-                .parse()
-                .ok()
-                .filter(|value| (min..=max).contains(value)),
+            Kind::Int(min, max) => parse_digits(&text).filter(|value| (min..=max).contains(value)),
             Kind::Size(min, max) => parse_size(&text).filter(|value| (min..=max).contains(value)),
             Kind::Flag | Kind::Choice(_) | Kind::Text(_) | Kind::Secret(_) => None,
         };
@@ -174,6 +176,17 @@ impl<'g> Reader<'g> {
         self.accepted(setting, long_enough)
     }
 
+    /// As [`Self::secret`], for one that is shown in a header: of printable ASCII alone.
+    pub(super) fn presented_secret(
+        &mut self,
+        setting: &Setting,
+        min_bytes: usize,
+    ) -> Option<String> {
+        let text = self.secret(setting, min_bytes)?;
+        let is_printable = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        self.accepted(setting, Some(text).filter(|_| is_printable))
+    }
+
     fn accepted<T>(&mut self, setting: &Setting, value: Option<T>) -> Option<T> {
         if value.is_none() {
             self.fault(setting, setting.expected());
@@ -207,7 +220,13 @@ fn parse_size(text: &str) -> Option<u64> {
         "gb" => 1 << 30,
         _ => return None,
     };
-    digits.parse::<u64>().ok()?.checked_mul(unit)
+    parse_digits(digits)?.checked_mul(unit)
+}
+
+/// An integer of digits alone: without a sign.
+fn parse_digits(text: &str) -> Option<u64> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_plain)
 }
 
 #[cfg(test)]
@@ -225,6 +244,7 @@ mod tests {
             ("", None),
             ("kb", None),
             ("-1", None),
+            ("+1kb", None),
             ("1tb", None),
             ("99999999999999gb", None),
         ] {
