@@ -148,15 +148,16 @@ impl Gateway {
 
     /// Whether a page of this origin may open a socket here. A native client sends none.
     fn allows_origin(&self, headers: &HeaderMap, own: &Authority) -> bool {
-        let Some(origin) = headers.get(header::ORIGIN) else {
+        let mut lines = headers.get_all(header::ORIGIN).iter();
+        let Some(origin) = lines.next() else {
             return true;
         };
-        let Ok(origin) = origin.to_str() else {
+        let (Ok(origin), None) = (origin.to_str(), lines.next()) else {
             return false;
         };
         let origin = origin.to_ascii_lowercase();
-        let authority = origin.split_once("://").map(|(_, authority)| authority);
-        authority.is_some_and(|authority| own.is(authority))
+        let parts = origin.split_once("://");
+        parts.is_some_and(|(scheme, authority)| own.is(scheme, authority))
             || self.settings.allowed_origins.contains(&origin)
     }
 }

@@ -36,6 +36,9 @@ const ALWAYS: [(HeaderName, &str); 10] = [
 const DATA_CSP: HeaderValue =
     HeaderValue::from_static("default-src 'none'; base-uri 'none'; frame-ancestors 'none'");
 
+/// Most answers are for the bearer of a key; a cache that is shared may not know `x-client-token`.
+const NOT_STORED: HeaderValue = HeaderValue::from_static("no-store");
+
 /// Adds what an answer does not say itself.
 pub(crate) async fn secure(
     State(app): State<App>,
@@ -77,6 +80,7 @@ fn add(headers: &mut HeaderMap, hsts: Option<HeaderValue>) {
     headers
         .entry(header::CONTENT_SECURITY_POLICY)
         .or_insert(DATA_CSP);
+    headers.entry(header::CACHE_CONTROL).or_insert(NOT_STORED);
     if is_of_opaque_origin(headers) {
         // It has an agent cluster of its own anyway; asked to make one, browsers warn.
         headers.remove(ORIGIN_AGENT_CLUSTER);

@@ -170,6 +170,9 @@ pub(crate) fn scheme(headers: &HeaderMap, caller: Caller) -> &'static str {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Authority(String);
 
+/// Characters of a host name at most, and of a port behind it.
+const MAX_AUTHORITY: usize = 253 + ":65535".len();
+
 impl Authority {
     /// Of a request. Only characters that a host and port can have are taken, so that it can stand
     /// in a URL or a header.
@@ -180,7 +183,7 @@ impl Authority {
         let known = forwarded(headers, "x-forwarded-host", caller).or(host);
         let allowed =
             |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
-        let known = known.filter(|text| text.chars().all(allowed));
+        let known = known.filter(|text| text.len() <= MAX_AUTHORITY && text.chars().all(allowed));
         Self(known.unwrap_or_default().to_ascii_lowercase())
     }
 
@@ -189,9 +192,16 @@ impl Authority {
         &self.0
     }
 
-    /// Whether `authority`, in lower case, is this one.
-    pub(crate) fn is(&self, authority: &str) -> bool {
-        !self.0.is_empty() && self.0 == authority
+    /// Whether `authority`, in lower case, is this one under `scheme`, whose default port may be
+    /// named or not.
+    pub(crate) fn is(&self, scheme: &str, authority: &str) -> bool {
+        let port = match scheme {
+            "https" => ":443",
+            "http" => ":80",
+            _ => return false,
+        };
+        let without_port = |text: &str| text.strip_suffix(port).unwrap_or(text).to_owned();
+        !self.0.is_empty() && without_port(&self.0) == without_port(authority)
     }
 }
 
@@ -324,6 +334,28 @@ mod tests {
         let headers = headers(&[("host", "evil\"; x='")]);
         let caller = Caller::of(address("192.0.2.1"), &headers, &ProxyTrust::Nobody);
         assert_eq!(Authority::of(&headers, caller).as_str(), "");
-        assert!(!Authority::of(&headers, caller).is(""));
+        assert!(!Authority::of(&headers, caller).is("http", ""));
+    }
+
+    #[test]
+    fn a_host_longer_than_any_name_is_none() {
+        let headers = headers(&[("host", &"a".repeat(60_000))]);
+        let caller = Caller::of(address("192.0.2.1"), &headers, &ProxyTrust::Nobody);
+        assert_eq!(Authority::of(&headers, caller).as_str(), "");
+    }
+
+    #[test]
+    fn the_default_port_may_be_named_or_not() {
+        let is = |host: &str, scheme: &str, origin: &str| {
+            let headers = headers(&[("host", host)]);
+            let caller = Caller::of(address("192.0.2.1"), &headers, &ProxyTrust::Nobody);
+            Authority::of(&headers, caller).is(scheme, origin)
+        };
+        assert!(is("grid.example:443", "https", "grid.example"));
+        assert!(is("grid.example", "http", "grid.example:80"));
+        assert!(is("grid.example:8080", "http", "grid.example:8080"));
+        assert!(!is("grid.example:443", "http", "grid.example"));
+        assert!(!is("grid.example:8080", "http", "grid.example"));
+        assert!(!is("grid.example", "", "grid.example"));
     }
 }

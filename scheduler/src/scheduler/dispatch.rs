@@ -99,7 +99,11 @@ impl Queues {
         }
         let turn = match (job.has_work(), job.turn) {
             (false, _) => None,
-            (true, None) => Some(job.next_turn.max(self.turn)),
+            (true, None) => {
+                // One step on, of so many in a turn: who comes first is first.
+                self.turn += 1;
+                Some(job.next_turn.max(self.turn))
+            }
             (true, Some(turn)) if !was_served => Some(turn),
             (true, Some(turn)) => {
                 self.turn = self.turn.max(turn);

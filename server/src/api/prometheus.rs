@@ -9,7 +9,8 @@ use super::ApiError;
 use crate::app::App;
 use crate::auth::bearer;
 use crate::instruments::{self, Measured};
-use crate::proxy::{Caller, is_forwarded};
+use crate::proxy::{Authority, Caller, is_forwarded};
+use crate::reach;
 
 /// `GET <METRICS_PATH>`
 pub(crate) async fn read(State(app): State<App>, _: Monitor) -> Result<Response, ApiError> {
@@ -23,7 +24,8 @@ pub(crate) async fn read(State(app): State<App>, _: Monitor) -> Result<Response,
 }
 
 /// Who may read: the bearer of the token, or, where there is none, this machine itself. A request
-/// that a proxy forwarded comes from somewhere else, whether the proxy is trusted or not.
+/// that a proxy forwarded comes from somewhere else, whether the proxy is trusted or not; so does one
+/// for a host of another name, which may be a proxy that says nothing, or a name that was rebound.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Monitor(());
 
@@ -33,7 +35,10 @@ impl FromRequestParts<App> for Monitor {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let caller = Caller::noted(&parts.extensions);
         let Some(token) = &app.metrics_token else {
-            let is_here = caller.address.is_loopback() && !is_forwarded(&parts.headers);
+            let is_here = caller.address.is_loopback()
+                && !caller.is_proxied
+                && !is_forwarded(&parts.headers)
+                && reach::is_this_computer(&Authority::of(&parts.headers, caller));
             return is_here
                 .then_some(Self(()))
                 .ok_or(ApiError::UnauthorizedMonitor);

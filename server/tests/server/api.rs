@@ -27,7 +27,9 @@ async fn small_answers_have_their_shape() {
         server.client.get("/api/auth/check").await.json(),
         json!({"ok": true})
     );
-    let workers = server.client.get("/api/workers").await.json();
+    let workers = server.client.get("/api/workers").await;
+    assert_eq!(workers.header("cache-control"), Some("no-store"));
+    let workers = workers.json();
     assert_eq!(workers, json!({"count": 0, "totalSlots": 0, "workers": []}));
 }
 
@@ -576,7 +578,14 @@ async fn sockets_are_opened_by_our_own_pages_and_native_clients_only() {
             "{origin}"
         );
     }
+    let behind_proxy = [
+        ("host", "grid.example:443"),
+        ("origin", "https://grid.example"),
+    ];
+    assert!(open(&server.url, &behind_proxy).await.is_ok());
+    let own_name = own.trim_start_matches("http");
     for origin in [
+        own_name,
         "http://evil.example",
         "null",
         "https://pages.example.evil.example",

@@ -450,6 +450,9 @@ async fn instruments_are_for_this_machine_or_for_the_bearer_of_the_token() {
             .await;
         assert_eq!(answer.error(401), refusal, "{header}");
     }
+    let rebound = [("host", "evil.example")];
+    let answer = server.client.get_with(INSTRUMENTS, &rebound).await;
+    assert_eq!(answer.error(401), refusal, "a host of another name");
     let settings = [
         ("METRICS_TOKEN", TOKEN),
         ("METRICS_PATH", "/Watch/It/"),

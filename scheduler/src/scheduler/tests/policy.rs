@@ -137,3 +137,18 @@ fn a_job_that_comes_late_has_nothing_to_catch_up() {
     }
     assert_eq!(of_old, 10, "they take turns");
 }
+
+#[test]
+fn of_jobs_that_come_together_the_first_is_first() {
+    let mut bench = Bench::new();
+    let jobs = [9, 3, 7].map(|name| bench.submit(name, 1));
+    let alice = join_narrow(&mut bench, 1);
+    let mut order = bench.assigned_jobs();
+    let mut held = bench.given(alice);
+    for _ in 0..2 {
+        let job;
+        (held, job) = next_turn(&mut bench, alice, &held);
+        order.push(job);
+    }
+    assert_eq!(order, jobs);
+}
