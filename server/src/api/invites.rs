@@ -129,6 +129,7 @@ pub(crate) async fn revoke(
         return Err(ApiError::UnknownInvite);
     }
     let disconnected = app.dispatch.dismiss(Dismissed::Invite(jti.clone())).await?;
+    tracing::info!(invite.id = jti, disconnected, "an invite is revoked");
     Ok(Json(InviteRevoked {
         ok: true,
         jti,

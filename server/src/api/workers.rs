@@ -88,7 +88,8 @@ async fn session_of(app: &App, worker: &WorkerId) -> Result<SessionId, ApiError>
     session.ok_or(ApiError::UnknownWorker)
 }
 
-const fn ordered(worker_id: WorkerId, state: WorkerState) -> Json<WorkerOrdered> {
+fn ordered(worker_id: WorkerId, state: WorkerState) -> Json<WorkerOrdered> {
+    tracing::info!(worker.id = %worker_id, ?state, "an order for a worker holds");
     Json(WorkerOrdered {
         ok: true,
         worker_id,
