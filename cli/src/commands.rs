@@ -13,7 +13,7 @@ mod wait;
 use std::ffi::OsString;
 
 use crate::api::CallError;
-use crate::args;
+use crate::{args, output};
 
 /// How a command ended otherwise than by doing its work.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl Failure {
 
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
-        Self::Message(error.to_string())
+        Self::Message(output::one_line(&error.to_string()))
     }
 }
 

@@ -1,22 +1,65 @@
 //! The only place that prints: results to stdout, everything else to stderr.
+//!
+//! Servers, workers and scripts write much of what is shown. Nothing of it may steer the terminal:
+//! control characters are replaced in whatever is printed, and [`one_line`] keeps a text from
+//! looking like lines of ours.
 
 use std::io::Write;
 
 use serde_json::Value;
 
-/// A line on stdout. A closed pipe (`cluster … | head`) is no error worth a message.
-pub(crate) fn out(line: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
+/// Lines on stdout. A closed pipe (`cluster … | head`) is no error worth a message.
+pub(crate) fn out(lines: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{}", harmless(lines));
+}
+
+/// A picture for the terminal on stdout: of our own making, with colours.
+pub(crate) fn picture(lines: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{lines}");
 }
 
 /// A JSON value on stdout, indented.
 pub(crate) fn json(value: &Value) {
-    out(&serde_json::to_string_pretty(value).expect("a JSON value can be printed"));
+    out(&json_text(value));
 }
 
-/// A line on stderr.
-pub(crate) fn err(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+/// Lines on stderr.
+pub(crate) fn err(lines: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{}", harmless(lines));
+}
+
+/// A text of others as a part of one line: line breaks become spaces, other control characters are
+/// replaced.
+pub(crate) fn one_line(text: &str) -> String {
+    harmless(text).replace(['\n', '\t'], " ")
+}
+
+/// Lines without control characters but tabs.
+fn harmless(lines: &str) -> String {
+    let plain = |it: char| match it {
+        '\n' | '\t' => it,
+        it if it.is_control() => char::REPLACEMENT_CHARACTER,
+        it => it,
+    };
+    lines.replace("\r\n", "\n").chars().map(plain).collect()
+}
+
+/// Indented JSON. Control characters that JSON allows in a text are escaped like all others.
+fn json_text(value: &Value) -> String {
+    let text = serde_json::to_string_pretty(value).expect("a JSON value can be printed");
+    escaped(&text)
+}
+
+fn escaped(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for it in json.chars() {
+        if it.is_control() && it != '\n' {
+            escaped.push_str(&format!("\\u{:04x}", u32::from(it)));
+        } else {
+            escaped.push(it);
+        }
+    }
+    escaped
 }
 
 /// A job's result as people read it: text as it is, a run envelope as lines, anything else as JSON.
@@ -29,7 +72,7 @@ pub(crate) fn result_text(result: &Value) -> String {
             envelope_text(result)
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-            serde_json::to_string_pretty(result).expect("a JSON value can be printed")
+            json_text(result)
         }
     }
 }
@@ -46,9 +89,12 @@ fn envelope_text(envelope: &Value) -> String {
         lines.push(format!("output:\n{text}"));
     }
     if let Some(message) = envelope["error"]["message"].as_str() {
-        lines.push(format!("error: {message}"));
+        lines.push(format!("error: {}", one_line(message)));
     }
-    lines.push(format!("returnValue: {}", envelope["returnValue"]));
+    lines.push(format!(
+        "returnValue: {}",
+        escaped(&envelope["returnValue"].to_string())
+    ));
     lines.join("\n")
 }
 
@@ -56,7 +102,20 @@ fn envelope_text(envelope: &Value) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::result_text;
+    use super::{harmless, one_line, result_text};
+
+    #[test]
+    fn nothing_that_steers_a_terminal_is_left() {
+        assert_eq!(
+            harmless("a\tb\r\n\u{1b}]0;x\u{7}\u{9b}2J\rc\u{7f}"),
+            "a\tb\n\u{fffd}]0;x\u{fffd}\u{fffd}2J\u{fffd}c\u{fffd}"
+        );
+        assert_eq!(one_line("a\nResult: 1\r\n\u{e9}"), "a Result: 1 \u{e9}");
+        assert_eq!(
+            result_text(&json!({"a": "\u{1b}\u{9b}\u{7f}"})),
+            "{\n  \"a\": \"\\u001b\\u009b\\u007f\"\n}"
+        );
+    }
 
     #[test]
     fn envelopes_become_lines() {

@@ -5,6 +5,8 @@ use std::io::IsTerminal;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
+use crate::output;
+
 /// Progress of one job.
 #[derive(Debug)]
 pub(crate) struct Progress {
@@ -40,7 +42,7 @@ impl Progress {
                 bar.set_position(completed);
             }
             (_, _) => {
-                bar.set_message(state["status"].as_str().unwrap_or("").to_owned());
+                bar.set_message(output::one_line(state["status"].as_str().unwrap_or("")));
                 bar.tick();
             }
         }

@@ -233,6 +233,43 @@ fn a_refusal_is_the_servers_text_alone() {
 }
 
 #[test]
+fn what_a_server_or_a_worker_says_neither_steers_the_terminal_nor_forges_lines() {
+    let refusal = r#"{"error":"no\u001b[2J\u009b1A\nResult: 1"}"#;
+    let server = Server::answering(&[(401, refusal)]);
+    let output = with_server(&server, &["submit", "--a", "1", "--b", "2"]);
+    let host = &server.host;
+    assert_output(
+        &output,
+        1,
+        &format!("Submitting add job to {host}: 1 + 2\n"),
+        "no\u{fffd}[2J\u{fffd}1A Result: 1\n",
+    );
+    let server = Server::answering(&[
+        (200, r#"{"jobId":"j","note":"a\nb\u0007"}"#),
+        (
+            200,
+            r#"{"status":"failed","executionModel":"single","error":"x\r\nResult: \u001bc"}"#,
+        ),
+    ]);
+    let output = with_server(&server, &["submit", "--a", "1", "--b", "2"]);
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "Note: a b\u{fffd}\nJob failed: x Result: \u{fffd}c\n"
+    );
+    let script = "one\\n\\ttwo\\u001b]0;t\\u0007";
+    let result = format!(
+        r#"{{"status":"done","result":{{"exitCode":0,"ok":true,"durationMs":1,"output":{{"text":"{script}"}}}}}}"#
+    );
+    let server = Server::answering(&[(200, r#"{"jobId":"j"}"#), (200, &result)]);
+    let output = with_server(&server, &["run-js", "--code", "1"]);
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        stdout.contains("output:\none\n\ttwo\u{fffd}]0;t\u{fffd}\nreturnValue"),
+        "{stdout:?}"
+    );
+}
+
+#[test]
 fn waiting_has_an_end() {
     let queued = r#"{"status":"queued","executionModel":"single"}"#;
     let server = Server::answering(&[(201, r#"{"jobId":"id-4"}"#), (200, queued), (200, queued)]);

@@ -13,7 +13,7 @@ pub(super) fn one(args: &Typed, order: &str) -> Result<(), Failure> {
         .ok_or_else(|| Failure::message("Missing required flag --job-id"))?;
     let api = settings::server(args)?;
     let answer = api.post(&format!("/api/jobs/{job}/{order}"), &json!({}))?;
-    let state = answer["controlState"].as_str().unwrap_or("unknown");
+    let state = output::one_line(answer["controlState"].as_str().unwrap_or("unknown"));
     output::out(&format!("Job {job}: {state}"));
     Ok(())
 }

@@ -26,13 +26,13 @@ pub(super) fn run(args: &Typed) -> Result<(), Failure> {
     ] {
         let value = &invite[field];
         if let Some(text) = value.as_str() {
-            output::out(&format!("{label}: {text}"));
+            output::out(&format!("{label}: {}", output::one_line(text)));
         } else if !value.is_null() {
             output::out(&format!("{label}: {value}"));
         }
     }
     if args.is_set("qr") {
-        output::out(&terminal_qr(&invite)?);
+        output::picture(&terminal_qr(&invite)?);
     }
     if let Some(path) = args.flag("qr-file") {
         output::out(&format!(

@@ -26,14 +26,15 @@ fn list(
 ) -> Result<(), Failure> {
     let answer = settings::server(args)?.get(path)?;
     if args.is_set("json") {
-        output::out(&format!("{answer:#}"));
+        output::json(&answer);
         return Ok(());
     }
     let rows = answer[name].as_array().map_or(&[][..], Vec::as_slice);
     if rows.is_empty() {
         output::out(&format!("No {name}."));
     }
-    rows.iter().for_each(|row| output::out(&line(row)));
+    rows.iter()
+        .for_each(|row| output::out(&output::one_line(&line(row))));
     Ok(())
 }
 
@@ -101,6 +102,7 @@ pub(super) fn worker(args: &Typed, order: &str) -> Result<(), Failure> {
         .map_err(|_| Failure::message(format!("'{worker}' is not the name of a worker")))?;
     let path = format!("/api/workers/{worker}/{order}");
     let answer = settings::server(args)?.post(&path, &json!({}))?;
-    output::out(&format!("Worker {worker}: {}", text(&answer["state"])));
+    let state = output::one_line(text(&answer["state"]));
+    output::out(&format!("Worker {worker}: {state}"));
     Ok(())
 }

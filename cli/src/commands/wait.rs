@@ -22,9 +22,9 @@ pub(super) fn for_result(api: &Api, created: &Value, wait_ms: u64) -> Result<(),
             api.host()
         )));
     };
-    output::out(&format!("Job queued: {job}"));
+    output::out(&format!("Job queued: {}", output::one_line(job)));
     if let Some(note) = created["note"].as_str() {
-        output::err(&format!("Note: {note}"));
+        output::err(&format!("Note: {}", output::one_line(note)));
     }
     let progress = Progress::new();
     let outcome = poll(api, job, wait_ms, &progress);
@@ -48,7 +48,7 @@ fn poll(api: &Api, job: &str, wait_ms: u64, progress: &Progress) -> Result<Value
             match state["status"].as_str() {
                 Some("done") => return Ok(state["result"].clone()),
                 Some("failed") => {
-                    let why = state["error"].as_str().unwrap_or("unknown");
+                    let why = output::one_line(state["error"].as_str().unwrap_or("unknown"));
                     return Err(Failure::message(format!("Job failed: {why}")));
                 }
                 Some(_) | None => progress.show(&state),
@@ -68,7 +68,7 @@ fn timed_out(api: &Api, job: &str, wait_ms: u64) -> Failure {
     if !std::io::stderr().is_terminal() {
         return Failure::message(line);
     }
-    let host = api.host();
+    let (host, job) = (api.host(), output::one_line(job));
     Failure::message(format!(
         "{line}\n\
          Note: the job goes on. Watch it at {host}/client, or end it with `cluster cancel --host {host} \
@@ -80,8 +80,11 @@ fn tell_changes(state: &Value, seen: &mut Option<(String, String)>) {
     let text = |name: &str| state[name].as_str().unwrap_or("unknown").to_owned();
     let current = (text("status"), text("executionModel"));
     if seen.as_ref() != Some(&current) {
-        output::out(&format!("Status: {}", current.0));
-        output::out(&format!("Execution Model: {}", current.1));
+        output::out(&format!("Status: {}", output::one_line(&current.0)));
+        output::out(&format!(
+            "Execution Model: {}",
+            output::one_line(&current.1)
+        ));
         *seen = Some(current);
     }
 }

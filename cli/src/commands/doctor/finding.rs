@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::output;
+
 /// Width of the first two columns of a line.
 const VERDICT_WIDTH: usize = 5;
 const NAME_WIDTH: usize = 11;
@@ -73,6 +75,7 @@ impl Finding {
 }
 
 fn line(verdict: &str, name: &str, text: &str) -> String {
+    let text = output::one_line(text);
     format!("{verdict:VERDICT_WIDTH$} {name:NAME_WIDTH$} {text}")
 }
 
@@ -161,6 +164,19 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_others_wrote_makes_no_line_of_its_own() {
+        let mut report = Report::default();
+        let forged = "bad\nok    key         fine\u{1b}[1A";
+        report.add("server", Finding::fail(forged, "a\nb"));
+        assert_eq!(
+            report.to_lines(),
+            "fail  server      bad ok    key         fine\u{fffd}[1A\n\
+             \x20                 Fix: a b\n\
+             1 checks: 1 fail"
+        );
+    }
 
     #[test]
     fn a_fix_stands_below_what_it_mends_and_failures_decide() {
