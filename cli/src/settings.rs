@@ -1,5 +1,7 @@
 //! What the flags mean. Error texts here are ones that scripts look for.
 
+use std::ffi::OsString;
+
 use serde_json::{Map, Value, json};
 use shared::{env_file, secrets};
 
@@ -13,11 +15,16 @@ const DEFAULT_WAIT_MS: u64 = 30_000;
 
 /// The server to talk to.
 pub(crate) fn server(args: &Typed) -> Result<Api, Failure> {
-    let key = client_key(args).ok_or_else(|| {
+    let key = client_key(args)?.ok_or_else(|| {
         Failure::message(
             "Missing client token. Provide --client-token or set CLIENT_API_KEY env var.",
         )
     })?;
+    if !is_presentable(&key) {
+        return Err(Failure::message(
+            "The client token holds characters that no key has: it must be printable ASCII",
+        ));
+    }
     Ok(Api::new(Host::parse(args.flag("host"))?, &key))
 }
 
@@ -54,11 +61,33 @@ fn mistyped_secret(name: &str) -> Option<&'static str> {
 }
 
 /// `--client-token`, else the environment.
-pub(crate) fn client_key(args: &Typed) -> Option<String> {
-    args.flag("client-token")
-        .map(str::to_owned)
-        .or_else(|| std::env::var("CLIENT_API_KEY").ok())
-        .filter(|key| !key.is_empty())
+///
+/// # Errors
+/// What the environment holds is no text.
+pub(crate) fn client_key(args: &Typed) -> Result<Option<String>, Failure> {
+    let key = match args.flag("client-token") {
+        Some(key) => Some(key.to_owned()),
+        None => variable(secrets::CLIENT_KEY)?,
+    };
+    Ok(key.filter(|key| !key.is_empty()))
+}
+
+/// Whether a header can carry the key, as every server asks of its own.
+pub(crate) fn is_presentable(key: &str) -> bool {
+    key.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
+/// A variable of the environment, if it is set.
+///
+/// # Errors
+/// It is set to what is no text.
+pub(crate) fn variable(name: &str) -> Result<Option<String>, Failure> {
+    let text = std::env::var_os(name).map(OsString::into_string);
+    text.transpose().map_err(|_| {
+        Failure::message(format!(
+            "{name} in the environment is not UTF-8; set it anew"
+        ))
+    })
 }
 
 /// An integer that must be there.

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Output};
 use std::sync::mpsc;
 
@@ -457,6 +459,36 @@ fn complaints_are_the_ones_that_scripts_look_for() {
         stderr.starts_with("Failed to read script file '/no/such/script.js': "),
         "{stderr}"
     );
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_named_and_not_taken_for_none() {
+    let wrong = OsStr::from_bytes(&[0xff; 20]);
+    for (name, args) in [
+        ("CLIENT_API_KEY", &["workers"][..]),
+        ("CLIENT_API_KEY", &["token-mnemonic"]),
+        ("JOB_SIGNING_PUBLIC_KEY_B64", &["doctor"]),
+        ("DATA_DIR", &["doctor"]),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_cluster"))
+            .args(args)
+            .env_clear()
+            .env(name, wrong)
+            .output()
+            .unwrap();
+        let told = format!("{name} in the environment is not UTF-8; set it anew\n");
+        assert_output(&output, 1, "", &told);
+    }
+}
+
+#[test]
+fn a_key_that_no_header_can_carry_is_told_before_it_is_sent() {
+    for key in ["schl\u{fc}ssel", "key\nkey", "key\u{7f}"] {
+        let output = cluster(&["workers", "--client-token", key]);
+        let told =
+            "The client token holds characters that no key has: it must be printable ASCII\n";
+        assert_output(&output, 1, "", told);
+    }
 }
 
 #[test]

@@ -51,7 +51,7 @@ pub(super) fn run(args: &Typed) -> Result<(), Failure> {
     let report = Doctor {
         host: &host,
         asking: Asking::new(&host),
-        key: settings::client_key(args),
+        key: settings::client_key(args)?,
         invite: args.flag("invite"),
         files,
     }

@@ -11,7 +11,7 @@ pub(super) fn to_mnemonic(args: &Typed) -> Result<(), Failure> {
     let key = match (args.flag("token"), args.flag("env-file")) {
         (Some(token), _) => Some(token.to_owned()),
         (None, Some(path)) => from_env_file(path)?,
-        (None, None) => settings::client_key(args),
+        (None, None) => settings::client_key(args)?,
     };
     let key = key.ok_or_else(|| {
         Failure::message(

@@ -44,13 +44,13 @@ impl Files {
     /// Reads all of them. Only a file that was named has to be there.
     ///
     /// # Errors
-    /// The file that was named cannot be read.
+    /// The file that was named cannot be read, or a variable is no text.
     pub(super) fn read(named: Option<&str>) -> Result<Self, Failure> {
         let mut files = Self::default();
         if let Some(path) = named {
             files.add(path.into(), true, settings::env_file(path)?);
         }
-        files.add("the environment".into(), false, environment());
+        files.add("the environment".into(), false, environment()?);
         files.add_found(Path::new(DEFAULT_ENV_FILE));
         let data_dir = files.value(DATA_DIR).map(|value| value.text.to_owned());
         let data_dir = PathBuf::from(data_dir.unwrap_or_else(|| DEFAULT_DATA_DIR.into()));
@@ -98,11 +98,13 @@ impl Files {
 }
 
 /// The client key of the environment is the one that is tried, not one to compare with.
-fn environment() -> Vec<(String, String)> {
-    let names = [PUBLIC_KEY, DATA_DIR].into_iter();
-    names
-        .filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)))
-        .collect()
+fn environment() -> Result<Vec<(String, String)>, Failure> {
+    let mut pairs = Vec::new();
+    for name in [PUBLIC_KEY, DATA_DIR] {
+        let text = settings::variable(name)?;
+        pairs.extend(text.map(|text| (name.to_owned(), text)));
+    }
+    Ok(pairs)
 }
 
 fn owned((name, value): (&str, &str)) -> (String, String) {

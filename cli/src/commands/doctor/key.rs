@@ -7,6 +7,7 @@ use super::asking::{Answer, Asking};
 use super::files::Files;
 use super::finding::Finding;
 use crate::host::Host;
+use crate::settings;
 
 const PATH: &str = "/api/auth/check";
 /// Where the server reads a key besides `Authorization`.
@@ -33,13 +34,13 @@ pub(super) fn check<'k>(
     files: &Files,
 ) -> Result<Accepted<'k>, Finding> {
     let key = key.ok_or_else(|| no_key(files))?;
-    let bearer = format!("Bearer {key}");
-    if ureq::http::HeaderValue::from_str(&bearer).is_err() {
+    if !settings::is_presentable(key) {
         return Err(Finding::fail(
-            "the key holds characters that no key has",
+            "the key holds characters that no key has: it must be printable ASCII",
             "copy it anew, without line breaks",
         ));
     }
+    let bearer = format!("Bearer {key}");
     let answer = asking.get(PATH, &[("authorization", &bearer)])?;
     if answer.status == 429 {
         return Err(held_off(&answer, host));
@@ -99,4 +100,27 @@ fn not_accepted(key: &str, files: &Files) -> Finding {
 /// The shell line that takes the key from a file, without showing it.
 fn from_file(place: &str) -> String {
     format!("export CLIENT_API_KEY=\"$(sed -n 's/^CLIENT_API_KEY=//p' {place})\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_no_header_can_carry_is_not_taken_for_a_fault_of_the_server() {
+        // Nothing is asked: nothing listens there.
+        let host = Host::parse(Some("http://127.0.0.1:1")).unwrap();
+        let seen = |key: &str| match check(&Asking::new(&host), &host, Some(key), &Files::default())
+        {
+            Err(Finding::Fail { seen, .. }) => seen,
+            other => panic!("{other:?}"),
+        };
+        for key in ["schl\u{fc}ssel", "key\nkey"] {
+            assert_eq!(
+                seen(key),
+                "the key holds characters that no key has: it must be printable ASCII"
+            );
+        }
+        assert_eq!(seen("key"), "nothing listens at 127.0.0.1:1");
+    }
 }
