@@ -20,13 +20,12 @@ impl FromRequestParts<App> for ApiClient {
         let given =
             bearer(&parts.headers).or_else(|| header_text(&parts.headers, "x-client-token"));
         let key = given.ok_or(ApiError::UnauthorizedClient)?;
-        let attempts = app.limits.wrong_keys(Caller::noted(&parts.extensions));
-        attempts.check()?;
-        if app.client_key.accepts(key) {
-            return Ok(Self(()));
+        let attempt = app.limits.attempt_key(Caller::noted(&parts.extensions))?;
+        if !app.client_key.accepts(key) {
+            return Err(ApiError::UnauthorizedClient);
         }
-        attempts.failed();
-        Err(ApiError::UnauthorizedClient)
+        attempt.forgive();
+        Ok(Self(()))
     }
 }
 

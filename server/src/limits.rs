@@ -20,7 +20,7 @@ use crate::api::ApiError;
 use crate::app::App;
 use crate::proxy::Caller;
 
-use windows::FixedWindows;
+use windows::{FixedWindows, Reservation};
 
 pub(crate) use places::{Place, Places};
 
@@ -94,54 +94,48 @@ impl Limits {
         }
     }
 
-    /// Attempts at the client key.
-    pub(crate) fn wrong_keys(&self, caller: Caller) -> Attempts<'_> {
-        Attempts::new(&self.wrong_keys, caller)
-    }
-
-    /// Attempts at invite links.
-    pub(crate) fn dead_links(&self, caller: Caller) -> Attempts<'_> {
-        Attempts::new(&self.dead_links, caller)
-    }
-}
-
-/// Attempts of one caller at something secret.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Attempts<'l> {
-    failures: &'l FixedWindows,
-    /// `None` for one that is exempt.
-    block: Option<AddressBlock>,
-}
-
-impl<'l> Attempts<'l> {
-    fn new(failures: &'l FixedWindows, caller: Caller) -> Self {
-        Self {
-            failures,
-            block: counted(caller),
-        }
-    }
-
-    /// Whether another attempt may be looked at; to be asked before it is.
+    /// Begins an attempt at a key; to be done before the key is looked at.
     ///
     /// # Errors
-    /// [`ApiError::TooManyRequests`] after too many failures.
-    pub(crate) fn check(&self) -> Result<(), ApiError> {
-        let Some(block) = self.block else {
-            return Ok(());
-        };
-        let standing = self.failures.standing(block, Instant::now());
-        if standing.remaining == 0 {
-            return Err(ApiError::TooManyRequests {
-                retry_after: standing.reset,
-            });
-        }
-        Ok(())
+    /// [`ApiError::TooManyRequests`] after too many wrong ones.
+    pub(crate) fn attempt_key(&self, caller: Caller) -> Result<Attempt<'_>, ApiError> {
+        Attempt::begin(&self.wrong_keys, caller)
     }
 
-    /// Notes that the attempt has failed.
-    pub(crate) fn failed(&self) {
-        if let Some(block) = self.block {
-            self.failures.count(block, Instant::now());
+    /// Begins an attempt at an invite link; to be done before the link is looked up.
+    ///
+    /// # Errors
+    /// [`ApiError::TooManyRequests`] after too many that led nowhere.
+    pub(crate) fn attempt_link(&self, caller: Caller) -> Result<Attempt<'_>, ApiError> {
+        Attempt::begin(&self.dead_links, caller)
+    }
+}
+
+/// An attempt at something secret that may be looked at. It counts as failed until it is
+/// forgiven: no more are looked at at the same time than may fail.
+#[derive(Debug)]
+pub(crate) struct Attempt<'l> {
+    failures: &'l FixedWindows,
+    /// `None` for a caller that is exempt.
+    reservation: Option<Reservation>,
+}
+
+impl<'l> Attempt<'l> {
+    fn begin(failures: &'l FixedWindows, caller: Caller) -> Result<Self, ApiError> {
+        let reserve = |block| failures.reserve(block, Instant::now());
+        let reserved = counted(caller).map(reserve).transpose();
+        let reservation =
+            reserved.map_err(|retry_after| ApiError::TooManyRequests { retry_after })?;
+        Ok(Self {
+            failures,
+            reservation,
+        })
+    }
+
+    /// Counts it no more: it has not failed.
+    pub(crate) fn forgive(self) {
+        if let Some(reservation) = self.reservation {
+            self.failures.give_back(reservation);
         }
     }
 }

@@ -161,12 +161,15 @@ pub(crate) async fn follow_phrase(
 
 /// `link` is `None` for what cannot be one.
 async fn follow(app: &App, caller: Caller, link: Option<InviteLink>) -> Result<Response, ApiError> {
-    let attempts = app.limits.dead_links(caller);
-    attempts.check()?;
+    let attempt = app.limits.attempt_link(caller)?;
     let destination = match link {
-        Some(link) => app.invites.follow(link, app.clock.wall()).await?,
-        None => Destination::Unknown,
+        Some(link) => app.invites.follow(link, app.clock.wall()).await,
+        None => Ok(Destination::Unknown),
     };
+    if !matches!(destination, Ok(Destination::Unknown)) {
+        attempt.forgive();
+    }
+    let destination = destination?;
     let no_store = [(header::CACHE_CONTROL, "no-store")];
     Ok(match destination {
         Destination::Invite(token) => {
@@ -174,10 +177,7 @@ async fn follow(app: &App, caller: Caller, link: Option<InviteLink>) -> Result<R
             (StatusCode::FOUND, no_store, [(header::LOCATION, location)]).into_response()
         }
         Destination::Expired => (StatusCode::GONE, no_store, EXPIRED).into_response(),
-        Destination::Unknown => {
-            attempts.failed();
-            (StatusCode::NOT_FOUND, no_store, UNKNOWN).into_response()
-        }
+        Destination::Unknown => (StatusCode::NOT_FOUND, no_store, UNKNOWN).into_response(),
     })
 }
 

@@ -43,12 +43,11 @@ impl FromRequestParts<App> for Monitor {
                 .then_some(Self(()))
                 .ok_or(ApiError::UnauthorizedMonitor);
         };
-        let attempts = app.limits.wrong_keys(caller);
-        attempts.check()?;
-        if bearer(&parts.headers).is_some_and(|given| token.accepts(given)) {
-            return Ok(Self(()));
+        let attempt = app.limits.attempt_key(caller)?;
+        if !bearer(&parts.headers).is_some_and(|given| token.accepts(given)) {
+            return Err(ApiError::UnauthorizedMonitor);
         }
-        attempts.failed();
-        Err(ApiError::UnauthorizedMonitor)
+        attempt.forgive();
+        Ok(Self(()))
     }
 }

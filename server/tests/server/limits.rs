@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -217,6 +218,17 @@ async fn invite_links_cannot_be_guessed_at_leisure() {
     }
     assert_eq!(follow(&good, "192.0.2.1").await, 429);
     assert_eq!(follow(&good, "192.0.2.2").await, 302);
+}
+
+#[tokio::test]
+async fn invite_links_that_are_guessed_all_at_once_are_no_more_than_one_by_one() {
+    let server = TestServer::with(&[("TRUST_PROXY", "1")]).await;
+    let headers = [("x-forwarded-for", "192.0.2.1")];
+    let guess = |_| server.client.get_with("/j/0000", &headers);
+    let answers = stream::iter(0..120).map(guess).buffer_unordered(60);
+    let statuses: Vec<_> = answers.map(|answer| answer.status).collect().await;
+    let looked_at = statuses.iter().filter(|status| **status == 404);
+    assert_eq!(looked_at.count(), 30, "{statuses:?}");
 }
 
 #[tokio::test]
