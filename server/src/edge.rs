@@ -34,6 +34,7 @@ use tower::ServiceExt;
 use crate::address::AddressBlock;
 use crate::app;
 use crate::config::Hsts;
+use crate::intake::Intake;
 use crate::limits::{Place, Places};
 use crate::proxy::{Caller, ProxyTrust};
 use own_words::{Answer, OwnWords, Rephrase, Turn, Turns};
@@ -202,13 +203,15 @@ impl Edge {
         if let Err(error) = prepare(&socket) {
             tracing::debug!(%error, "a socket keeps the system's settings");
         }
-        let turns = Turns::default();
+        let (turns, intake) = (Turns::default(), Intake::default());
         let answer = |request: HttpRequest<Incoming>| {
             let turn = turns.begin();
-            let request = self.noted(request.map(Body::new), peer.ip());
+            let request = self.noted(request.map(Body::new), peer.ip(), intake.clone());
             let response = self.router.clone().oneshot(request);
             async move { response.await.map(|response| in_turn(response, turn)) }
         };
+        let (reader, writer) = socket.into_split();
+        let socket = tokio::io::join(intake.clone().reader(reader), writer);
         let socket = TimedIo::new(socket, permit);
         let socket = OwnWords::new(socket, turns.clone(), Arc::clone(&self.rephrase));
         let connection = http1::Builder::new()
@@ -234,10 +237,12 @@ impl Edge {
         }
     }
 
-    /// The request with who sent it and with the path that routes know.
-    fn noted(&self, mut request: Request, peer: IpAddr) -> Request {
+    /// The request with who sent it, with the intake of its connection and with the path that routes
+    /// know.
+    fn noted(&self, mut request: Request, peer: IpAddr, intake: Intake) -> Request {
         let caller = Caller::of(peer, request.headers(), &self.rules.trust);
         request.extensions_mut().insert(caller);
+        request.extensions_mut().insert(intake);
         app::normalise(request, &self.rules.base_path)
     }
 }

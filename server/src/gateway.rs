@@ -17,9 +17,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use shared::envelope::KeyRing;
@@ -32,6 +32,7 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::dispatch::Dispatch;
 use crate::instruments::Instruments;
+use crate::intake::Intake;
 use crate::invites::Invites;
 use crate::limits::RateLimit;
 use crate::orders::Orders;
@@ -166,6 +167,7 @@ impl Gateway {
 pub(crate) async fn open(
     State(app): State<App>,
     caller: Caller,
+    intake: Option<Extension<Intake>>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
@@ -184,9 +186,10 @@ pub(crate) async fn open(
     if upgrade.selected_protocol().is_none() {
         return Err(ApiError::NotAWorkerSocket);
     }
+    let Extension(intake) = intake.unwrap_or_default();
     let seat = gateway
         .seats
-        .enter(caller)
+        .enter(caller, intake)
         .ok_or(ApiError::TooManySockets)?;
     Ok(upgrade.on_upgrade(move |socket| {
         let tasks = gateway.tasks.clone();

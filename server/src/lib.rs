@@ -15,6 +15,7 @@ mod edge;
 mod gateway;
 mod headers;
 mod instruments;
+mod intake;
 mod introduction;
 mod invites;
 mod keys;

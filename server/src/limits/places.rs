@@ -1,18 +1,19 @@
 //! Counting what is there at the same time: so many places for each address.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::address::AddressBlock;
 
-/// Places for each address. Memory is bounded by what holds them.
-#[derive(Debug, Clone)]
-pub(crate) struct Places {
+/// Places for each address, or for whatever `B` tells apart. Memory is bounded by what holds them.
+#[derive(Debug)]
+pub(crate) struct Places<B: Eq + Hash = AddressBlock> {
     max: usize,
-    taken: Arc<Mutex<HashMap<AddressBlock, usize>>>,
+    taken: Arc<Mutex<HashMap<B, usize>>>,
 }
 
-impl Places {
+impl<B: Copy + Eq + Hash> Places<B> {
     /// `max` places for each address.
     pub(crate) fn new(max: usize) -> Self {
         Self {
@@ -22,34 +23,34 @@ impl Places {
     }
 
     /// Takes a place; `None` if the address has all of its own.
-    pub(crate) fn take(&self, block: AddressBlock) -> Option<Place> {
-        let mut taken = self.lock();
+    pub(crate) fn take(&self, block: B) -> Option<Place<B>> {
+        let mut taken = lock(&self.taken);
         let count = taken.entry(block).or_default();
         if *count >= self.max {
             return None;
         }
         *count += 1;
         Some(Place {
-            places: self.clone(),
+            taken: Arc::clone(&self.taken),
             block,
         })
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<AddressBlock, usize>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<B>(taken: &Mutex<HashMap<B, usize>>) -> MutexGuard<'_, HashMap<B, usize>> {
+    taken.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A place that is taken until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
-    places: Places,
-    block: AddressBlock,
+pub(crate) struct Place<B: Eq + Hash = AddressBlock> {
+    taken: Arc<Mutex<HashMap<B, usize>>>,
+    block: B,
 }
 
-impl Drop for Place {
+impl<B: Eq + Hash> Drop for Place<B> {
     fn drop(&mut self) {
-        let mut taken = self.places.lock();
+        let mut taken = lock(&self.taken);
         if let Some(count) = taken.get_mut(&self.block) {
             *count -= 1;
             if *count == 0 {
@@ -76,7 +77,7 @@ mod tests {
         assert!(places.take(one).is_none());
         drop((held.1, again, elsewhere));
         assert!(
-            places.lock().is_empty(),
+            lock(&places.taken).is_empty(),
             "nothing is remembered of who left"
         );
     }

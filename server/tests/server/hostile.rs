@@ -1,5 +1,7 @@
 //! Frames that no honest worker sends: each ends its own socket and nothing else.
 
+use futures_util::stream::FuturesUnordered;
+use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 use shared::ids::{AttemptId, Nonce};
 use shared::limits::{MAX_ATTEMPTS_PER_LEAF, MAX_TICKETS_PER_FRAME};
@@ -8,6 +10,8 @@ use shared::wire::{
     Refused, ResultBatch, ResultRow, SignedLeaf, Stage, ToServer, ToWorker,
 };
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use crate::support::{Offer, TestServer, Worker, open, returned};
 
@@ -267,6 +271,28 @@ async fn an_address_has_few_sockets_that_have_not_said_hello() {
     for _ in 0..3 {
         joined.push(server.worker().await);
     }
+}
+
+#[tokio::test]
+async fn sockets_that_have_not_said_hello_are_cut_off_before_they_make_us_keep_much() {
+    let server = TestServer::with(&[("WS_MAX_CONNECTIONS_PER_IP", "64")]).await;
+    let mut silent = open(&server.url, &[]).await.unwrap();
+    let mut greedy = FuturesUnordered::new();
+    for _ in 0..32 {
+        let mut socket = open(&server.url, &[]).await.unwrap();
+        greedy.push(async move {
+            let begun = Frame::message(vec![0; 1 << 20], OpCode::Data(Data::Binary), false);
+            let _ = socket.send(Message::Frame(begun)).await;
+            let _ = socket.next().await;
+        });
+    }
+    tokio::select! {
+        biased;
+        _ = silent.next() => panic!("they may wait as long as who sends nothing"),
+        Some(()) = greedy.next() => {}
+    }
+    let mut neighbour = server.worker().await;
+    assert_works(&server, &mut neighbour).await;
 }
 
 #[tokio::test]
