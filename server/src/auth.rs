@@ -36,13 +36,6 @@ pub(crate) struct SessionWorker {
     pub worker: WorkerId,
 }
 
-impl SessionWorker {
-    /// Whether a request shows anything that could be a session token.
-    pub(crate) fn is_claimed(parts: &Parts) -> bool {
-        bearer(&parts.headers).is_some()
-    }
-}
-
 impl FromRequestParts<App> for SessionWorker {
     type Rejection = ApiError;
 

@@ -89,6 +89,11 @@ pub(crate) enum InviteRefusal {
     UsedUp,
 }
 
+/// Whether a token is of the kind that invites are, and no session's.
+pub(crate) fn is_invite(token: &str) -> bool {
+    token.starts_with("v1.")
+}
+
 impl InviteRefusal {
     /// The word that clients see.
     pub(crate) const fn reason(self) -> &'static str {

@@ -11,7 +11,8 @@ use shared::ids::WorkerId;
 
 use super::ApiError;
 use crate::app::App;
-use crate::auth::{ApiClient, SessionWorker};
+use crate::auth::{ApiClient, SessionWorker, bearer};
+use crate::invites::is_invite;
 
 /// Workers that a worker is told of.
 const MAX_PEERS: usize = 100;
@@ -44,9 +45,8 @@ impl FromRequestParts<App> for Asker {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        if SessionWorker::is_claimed(parts) {
-            let session = SessionWorker::from_request_parts(parts, app).await?;
-            return Ok(Self::Worker(session.worker));
+        if let Some(shown) = bearer(&parts.headers).map(str::to_owned) {
+            return Self::of_bearer(&shown, parts, app).await;
         }
         let query = Query::<HashMap<String, String>>::try_from_uri(&parts.uri);
         let mut query = query.map(|Query(query)| query).unwrap_or_default();
@@ -56,6 +56,20 @@ impl FromRequestParts<App> for Asker {
             .map_err(ApiError::UnauthorizedInvite)?;
         let worker = query.remove("workerId");
         Ok(Self::Invited(worker.and_then(|id| id.parse().ok())))
+    }
+}
+
+impl Asker {
+    /// By the token of a session, or by an invite, which then stands in no address.
+    async fn of_bearer(shown: &str, parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        if !is_invite(shown) {
+            let session = SessionWorker::from_request_parts(parts, app).await?;
+            return Ok(Self::Worker(session.worker));
+        }
+        app.invites
+            .check(shown, app.clock.wall())
+            .map_err(ApiError::UnauthorizedInvite)?;
+        Ok(Self::Invited(None))
     }
 }
 

@@ -339,6 +339,18 @@ async fn only_the_newest_invite_and_a_session_of_our_own_are_let_in() {
     );
     server.client.invite().await;
     assert_eq!(refused(&format!("?invite={old}")).await, why("stale_token"));
+    let newest = server.client.invite().await;
+    let shown = async |invite: &str| {
+        let bearer = format!("Bearer {invite}");
+        let headers = [("authorization", bearer.as_str())];
+        guest.get_with("/api/worker/metrics", &headers).await
+    };
+    assert_eq!(shown(&newest).await.status, 200, "in a header, too");
+    assert_eq!(shown(&old).await.error(401), why("stale_token"));
+    assert_eq!(
+        shown("v1.eyJhIjoxfQ.AAAAAAAAAAAAAAAA").await.error(401),
+        why("invalid_signature")
+    );
     for headers in [
         ("authorization", "Bearer s1.x.y"),
         ("authorization", "Bearer x"),

@@ -123,8 +123,7 @@ fn a_server_without_a_proxy_is_well_but_for_workers() -> Result<()> {
             "ok    store       ready: work is taken and kept",
             "ok    key         the server accepts it",
             "ok    signing key its id … fits",
-            "ok    invite      it names the server's signing key and holds for … s, unless a newer \
-             one was made",
+            "ok    invite      it names the server's signing key, lets devices in, and holds for … s",
             "ok    websocket   /ws/worker opens, and a ping comes back",
             &format!("ok    origin      pages of http://127.0.0.1:{port} may open it"),
             "warn  workers     none is connected",
@@ -542,6 +541,10 @@ fn a_signing_key_of_another_server_is_noticed_in_files_and_invites() -> Result<(
     let (line, _) = told.lines_of("invite");
     assert!(line.starts_with("fail it names the signing key "), "{line}");
     assert!(line.ends_with("workers refuse that"), "{line}");
+    let replaced = ours.server.api().invite_url()?;
+    ours.server.api().invite()?;
+    let told = ask(host, &["--invite", &replaced])?;
+    told.assert_fails("invite", "it was replaced by a newer one", "cluster invite");
     let gone = format!("{host}/j/zzzzzzz");
     let told = ask(host, &["--invite", &gone])?;
     told.assert_fails(

@@ -22,13 +22,14 @@ use super::keepsakes::Keepsakes;
 use super::shelf::StorageShelf;
 use super::state::{Event, Obstacle, State};
 use super::{address, device, invite, typed};
+use crate::bearer::request;
 use crate::messages::{FromRuntime, JoinOrder, LinkView, ToRuntime, crossing};
 
 /// Time between two tries to ask the server for its key, in milliseconds.
 const RETRY_MS: i32 = 4_000;
 const CONFIG_PATH: &str = "api/public-config";
 /// Tells what the cluster does to who shows an invitation, and why not where that does not hold.
-const INVITE_PATH: &str = "api/worker/metrics?invite=";
+const INVITE_PATH: &str = "api/worker/metrics";
 const UNAUTHORIZED: u16 = 401;
 /// The member of a refusal that says why.
 const REFUSAL: &str = "error";
@@ -241,7 +242,10 @@ impl Host {
         let Some(invite) = self.keepsakes.invite() else {
             return;
         };
-        let promise = self.window.fetch_with_str(&[INVITE_PATH, &invite].concat());
+        let Ok(request) = request(INVITE_PATH, &invite) else {
+            return;
+        };
+        let promise = self.window.fetch_with_request(&request);
         let emit = Rc::clone(&self.emit);
         spawn_local(async move {
             let refusal = async {

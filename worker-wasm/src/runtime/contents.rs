@@ -5,9 +5,10 @@ use std::rc::Rc;
 use shared::ids::Digest32;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
-use web_sys::{DedicatedWorkerGlobalScope, Request, RequestInit, Response};
+use web_sys::{DedicatedWorkerGlobalScope, Request, Response};
 
 use super::driver::{Emit, Event};
+use crate::bearer::request;
 
 /// Gets a content and emits what came of it. The session checks it against its hash.
 pub(super) fn fetch(
@@ -30,15 +31,6 @@ pub(super) fn fetch(
         };
         emit(Event::Fetched { hash, text });
     });
-}
-
-fn request(url: &str, token: &str) -> Result<Request, JsValue> {
-    let init = RequestInit::new();
-    let request = Request::new_with_str_and_init(url, &init)?;
-    request
-        .headers()
-        .set("authorization", &["Bearer ", token].concat())?;
-    Ok(request)
 }
 
 async fn answer(

@@ -9,6 +9,7 @@ use super::finding::Finding;
 use super::server::Met;
 use super::signing::short;
 use crate::host::Host;
+use crate::output::one_line;
 
 const MAKE_ANOTHER: &str = "make another with `cluster invite`";
 /// Where the token stands in the address of the worker page.
@@ -25,9 +26,35 @@ pub(super) fn check(asking: &Asking<'_>, host: &Host, given: Option<&str>, met: 
         Ok(token) => token,
         Err(finding) => return finding,
     };
-    match claims(&token) {
-        Some(claims) => judge(&claims, met),
-        None => Finding::fail("that is no invite", MAKE_ANOTHER),
+    let Some(claims) = claims(&token) else {
+        return Finding::fail("that is no invite", MAKE_ANOTHER);
+    };
+    match (judge(&claims, met), refusal(asking, &token)) {
+        (Err(finding), _) => finding,
+        (Ok(_), Some(reason)) => Finding::fail(in_words(&reason), MAKE_ANOTHER),
+        (Ok(left_sec), None) => Finding::ok(format!(
+            "it names the server's signing key, lets devices in, and holds for {left_sec} s"
+        )),
+    }
+}
+
+/// The server's word for why the invite does not hold; `None` where it does, or nothing is known.
+fn refusal(asking: &Asking<'_>, token: &str) -> Option<String> {
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str())];
+    let answer = asking.get("/api/worker/metrics", &headers).ok()?;
+    let (_, reason) = answer.error()?.rsplit_once("worker invite: ")?;
+    (answer.status == 401).then(|| reason.to_owned())
+}
+
+fn in_words(reason: &str) -> String {
+    match reason {
+        "stale_token" => "it was replaced by a newer one".into(),
+        "revoked_token" => "it was revoked".into(),
+        "used_up_token" => "it has let in as many devices as it may".into(),
+        "expired_token" => "it has expired".into(),
+        "invalid_signature" => "another server made it, or the secret was changed".into(),
+        other => format!("it does not hold: {}", one_line(other)),
     }
 }
 
@@ -57,32 +84,31 @@ fn claims(token: &str) -> Option<Value> {
     (claims["typ"] == "worker_invite").then_some(claims)
 }
 
-fn judge(claims: &Value, met: &Met) -> Finding {
+/// For how many seconds it holds, as far as it says itself.
+fn judge(claims: &Value, met: &Met) -> Result<u64, Finding> {
     let ours = met.config.job_signing_key_id;
     let now_sec = met.health.now.0.0 / 1000;
     if let Some(kid) = claims["kid"]
         .as_str()
         .filter(|kid| *kid != ours.to_string())
     {
-        return Finding::fail(
+        return Err(Finding::fail(
             format!(
                 "it names the signing key {}, but the server signs with {}: workers refuse that",
                 short(&kid),
                 short(&ours)
             ),
             MAKE_ANOTHER,
-        );
+        ));
     }
     let left_sec = claims["exp"].as_u64().unwrap_or(0).checked_sub(now_sec);
     match left_sec {
-        None => Finding::fail("it has expired", MAKE_ANOTHER),
-        Some(left) if claims["kid"].is_null() => Finding::warn(
+        None => Err(Finding::fail("it has expired", MAKE_ANOTHER)),
+        Some(left) if claims["kid"].is_null() => Err(Finding::warn(
             format!("it names no signing key; it holds for {left} s"),
             MAKE_ANOTHER,
-        ),
-        Some(left) => Finding::ok(format!(
-            "it names the server's signing key and holds for {left} s, unless a newer one was made"
         )),
+        Some(left) => Ok(left),
     }
 }
 
