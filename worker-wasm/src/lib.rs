@@ -8,6 +8,7 @@
 // The pure parts have no caller without a browser.
 #![cfg_attr(not(target_family = "wasm"), allow(dead_code))]
 
+#[cfg(target_family = "wasm")]
 mod bearer;
 mod messages;
 mod page;
