@@ -226,8 +226,10 @@ impl Job {
     /// is left to start, or too little is known.
     pub(crate) fn straggler_ms(&self) -> Option<u64> {
         let is_tail = self.is_open() && self.supply.in_flight() > 0 && self.supply.remaining() == 0;
-        let is_wanted = is_tail && self.policy.speculation;
-        let p95_us = self.run_times.p95_us().filter(|_| is_wanted)?;
+        if !is_tail || !self.policy.speculation {
+            return None;
+        }
+        let p95_us = self.run_times.p95_us()?;
         Some((STRAGGLER_FACTOR * p95_us / 1_000).max(BATCH_TARGET_MS))
     }
 
@@ -367,14 +369,12 @@ impl Job {
             self.complete(worker, shard, &result);
             return self.end(JobEnd::Single(result));
         };
-        match self.policy.on_shard_error {
-            OnShardError::Fail if !result.has_returned() => {
-                return self.fail_for(shard, &result, worker);
+        if !result.has_returned() {
+            match self.policy.on_shard_error {
+                OnShardError::Fold => {}
+                OnShardError::Fail => return self.fail_for(worker, shard, &result),
+                OnShardError::Skip => return self.skip(worker, shard, result),
             }
-            OnShardError::Skip if !result.has_returned() => {
-                return self.skip(worker, shard, result);
-            }
-            OnShardError::Fold | OnShardError::Fail | OnShardError::Skip => {}
         }
         match reducer.fold(&mut self.reducer_state, &result) {
             Ok(()) => self.complete_shard(worker, shard, result),
@@ -401,7 +401,7 @@ impl Job {
     }
 
     /// Ends the job for a shard that failed for good.
-    fn fail_for(&mut self, shard: u64, result: &ShardResult, worker: &WorkerId) {
+    fn fail_for(&mut self, worker: &WorkerId, shard: u64, result: &ShardResult) {
         self.contribution(worker).failed += 1;
         let cause = result.error_message().unwrap_or("no message");
         self.end(JobEnd::Failed(given_up(shard, cause)));

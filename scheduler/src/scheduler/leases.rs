@@ -1,8 +1,8 @@
 //! Leases: how long a worker may hold an attempt, and how attempts come back.
 //!
 //! Lives here: renewing, expiring, taking back with blame or without, and giving an attempt that was
-//! taken back to the one who turns out to have it after all. A lease never extends itself: only a list of what the worker
-//! holds does.
+//! taken back to the one who turns out to have it after all. A lease never extends itself: only a list
+//! of what the worker holds does.
 
 use std::collections::BTreeSet;
 
@@ -143,17 +143,16 @@ impl Scheduler {
         if let Some(at) = next {
             self.timers.set(Timer::Lease(id), at);
         }
+        if expired.is_empty() {
+            return;
+        }
         let running = session.running();
         for attempt in expired {
             let holder = Holder {
                 session: id,
                 attempt,
             };
-            if running.contains(&attempt) {
-                self.lose(holder);
-            } else {
-                self.take_back(holder);
-            }
+            self.take_from_lost(holder, running.contains(&attempt));
             self.revoke(holder);
         }
     }
@@ -175,8 +174,11 @@ impl Scheduler {
         }
     }
 
-    /// The same from a worker that was lost while it ran the attempt.
-    pub(super) fn lose(&mut self, holder: Holder) {
+    /// The same from a worker that was lost, with blame for the shard that it ran.
+    pub(super) fn take_from_lost(&mut self, holder: Holder, was_running: bool) {
+        if !was_running {
+            return self.take_back(holder);
+        }
         if let Some((job, shard)) = self.release(holder)
             && let Some(job) = self.jobs.get_mut(&job)
             && let Some(session) = self.sessions.get(&holder.session)
@@ -336,11 +338,7 @@ impl Scheduler {
                 session: id,
                 attempt,
             };
-            if self.is_running(holder) {
-                self.lose(holder);
-            } else {
-                self.take_back(holder);
-            }
+            self.take_from_lost(holder, self.is_running(holder));
         }
     }
 }

@@ -124,11 +124,7 @@ impl Scheduler {
         };
         let held: Vec<Holder> = self.held_by(id);
         for holder in held {
-            if running.contains(&holder.attempt) {
-                self.lose(holder);
-            } else {
-                self.take_back(holder);
-            }
+            self.take_from_lost(holder, running.contains(&holder.attempt));
         }
         let Some(session) = self.sessions.remove(&id) else {
             return false;
