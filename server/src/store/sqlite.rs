@@ -101,17 +101,10 @@ pub enum OpenError {
 
 impl From<rusqlite::Error> for OpenError {
     fn from(error: rusqlite::Error) -> Self {
-        match classify(&error) {
-            StoreError::Damaged => Self::Damaged,
-            StoreError::Full
-            | StoreError::Locked
-            | StoreError::Disk
-            | StoreError::Slow
-            | StoreError::Gap { .. }
-            | StoreError::JobNotOpen
-            | StoreError::UnknownJob
-            | StoreError::Closed
-            | StoreError::Failed => Self::Sqlite(error),
+        if classify(&error) == StoreError::Damaged {
+            Self::Damaged
+        } else {
+            Self::Sqlite(error)
         }
     }
 }

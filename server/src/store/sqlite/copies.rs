@@ -247,21 +247,15 @@ fn writing(path: &Path) -> impl Fn(io::Error) -> CopyError {
 
 /// Copies a database as it is at one moment and reads the copy again. `to` is for the texts.
 fn copy(from: &Path, draft: &NamedTempFile, to: &Path) -> Result<Content, CopyError> {
-    let failed = |cause: rusqlite::Error| match classify(&cause) {
-        StoreError::Damaged => damaged(from, cause),
-        StoreError::Full
-        | StoreError::Locked
-        | StoreError::Disk
-        | StoreError::Slow
-        | StoreError::Gap { .. }
-        | StoreError::JobNotOpen
-        | StoreError::UnknownJob
-        | StoreError::Closed
-        | StoreError::Failed => CopyError::Copy {
+    let failed = |cause: rusqlite::Error| {
+        if classify(&cause) == StoreError::Damaged {
+            return damaged(from, cause);
+        }
+        CopyError::Copy {
             from: from.into(),
             to: to.into(),
             cause,
-        },
+        }
     };
     let path = draft.path();
     let name = path.to_str().ok_or_else(|| CopyError::Name(path.into()))?;
