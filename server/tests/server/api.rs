@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::support::raw::SECURITY;
 use crate::support::server::KEY;
 use crate::support::{Client, TestServer, open};
 
@@ -370,18 +371,7 @@ async fn every_answer_carries_the_security_headers() {
     let server = TestServer::start().await;
     for path in ["/health", "/api/workers", "/nothing", "/client", "/"] {
         let answer = server.client.get(path).await;
-        for (name, value) in [
-            ("x-content-type-options", "nosniff"),
-            ("x-frame-options", "SAMEORIGIN"),
-            ("referrer-policy", "no-referrer"),
-            ("cross-origin-opener-policy", "same-origin"),
-            ("cross-origin-resource-policy", "same-origin"),
-            ("origin-agent-cluster", "?1"),
-            ("x-dns-prefetch-control", "off"),
-            ("x-download-options", "noopen"),
-            ("x-permitted-cross-domain-policies", "none"),
-            ("x-xss-protection", "0"),
-        ] {
+        for (name, value) in SECURITY {
             assert_eq!(answer.header(name), Some(value), "{path}");
         }
         assert!(answer.header("content-security-policy").is_some(), "{path}");

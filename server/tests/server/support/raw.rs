@@ -12,7 +12,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// What every answer says (`HTTP_API` 15); the sandbox page, which is of an opaque origin anyway, says
 /// nothing of agent clusters.
-const SECURITY: [(&str, &str); 10] = [
+pub(crate) const SECURITY: [(&str, &str); 10] = [
     ("x-content-type-options", "nosniff"),
     ("x-frame-options", "SAMEORIGIN"),
     ("referrer-policy", "no-referrer"),
