@@ -252,6 +252,18 @@ fn run_js() -> Command {
             "Wait for enough slots rather than run a sharded job as a whole",
         ))
         .arg(flag(
+            "priority",
+            "Weight beside other jobs, 1 to 100 [default: 1]",
+        ))
+        .arg(flag(
+            "on-shard-error",
+            "What a shard does that failed everywhere: fold, fail or skip [default: fold]",
+        ))
+        .arg(flag(
+            "no-speculation",
+            "Give no shard to a second worker because the first takes too long",
+        ))
+        .arg(flag(
             "timeout-ms",
             "How long to wait for the result [default: 30000]",
         ))

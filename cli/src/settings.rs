@@ -124,12 +124,14 @@ pub(crate) fn wait_ms(args: &Typed) -> Result<u64, Failure> {
 }
 
 /// Flags of run-js that mean something to a sharded job alone.
-const OF_SHARDS: [&str; 5] = [
+const OF_SHARDS: [&str; 7] = [
     "total-units",
     "units-per-shard",
     "reducer",
     "sum-fields",
     "no-downgrade",
+    "on-shard-error",
+    "no-speculation",
 ];
 
 /// What was typed without effect, if anything: flags of shards for a job that has none.
@@ -159,6 +161,9 @@ pub(crate) fn run_js_body(args: &Typed) -> Result<Value, Failure> {
     if let Some(text) = args.flag("run-timeout-ms") {
         body.insert("timeoutMs".into(), integer("run-timeout-ms", text)?.into());
     }
+    if args.flag("priority").is_some() {
+        body.insert("priority".into(), positive(args, "priority")?.into());
+    }
     let model = args
         .flag("execution-model")
         .unwrap_or("single")
@@ -174,6 +179,12 @@ pub(crate) fn run_js_body(args: &Typed) -> Result<Value, Failure> {
             body.insert("reducer".into(), reducer(args)?);
             if args.is_set("no-downgrade") {
                 body.insert("allowDowngrade".into(), false.into());
+            }
+            if let Some(choice) = args.flag("on-shard-error") {
+                body.insert("onShardError".into(), on_shard_error(choice)?.into());
+            }
+            if args.is_set("no-speculation") {
+                body.insert("speculation".into(), false.into());
             }
         }
         _ => {
@@ -207,6 +218,18 @@ fn reducer(args: &Typed) -> Result<Value, Failure> {
         _ => Err(Failure::message(
             "--reducer must be one of: sum, collect, min, max",
         )),
+    }
+}
+
+/// In the words of the API, whatever the letter case.
+fn on_shard_error(choice: &str) -> Result<String, Failure> {
+    let choice = choice.to_lowercase();
+    if ["fold", "fail", "skip"].contains(&choice.as_str()) {
+        Ok(choice)
+    } else {
+        Err(Failure::message(
+            "--on-shard-error must be one of: fold, fail, skip",
+        ))
     }
 }
 

@@ -157,6 +157,11 @@ fn run_js_sends_what_the_flags_say() {
             "--run-timeout-ms",
             "500",
             "--no-downgrade",
+            "--priority",
+            "7",
+            "--on-shard-error",
+            "Skip",
+            "--no-speculation",
         ],
     );
     assert!(output.status.success(), "{output:?}");
@@ -168,7 +173,7 @@ fn run_js_sends_what_the_flags_say() {
             "code": "return 1", "args": [1], "timeoutMs": 500, "executionModel": "sharded",
             "shardConfig": {"totalUnits": 95, "unitsPerShard": 10},
             "reducer": {"type": "sum", "fields": ["value"]},
-            "allowDowngrade": false,
+            "allowDowngrade": false, "priority": 7, "onShardError": "skip", "speculation": false,
         })
     );
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -185,7 +190,16 @@ fn flags_of_shards_without_shards_change_nothing_but_are_told() {
             r#"{"status":"done","executionModel":"single","result":1}"#,
         ),
     ]);
-    let flags = ["--total-units", "95", "--reducer", "min"];
+    let flags = [
+        "--total-units",
+        "95",
+        "--reducer",
+        "min",
+        "--priority",
+        "3",
+        "--on-shard-error",
+        "fail",
+    ];
     let output = with_server(
         &server,
         &[&["run-js", "--code", "return 1"], &flags[..]].concat(),
@@ -196,13 +210,13 @@ fn flags_of_shards_without_shards_change_nothing_but_are_told() {
         server.host
     );
     let note = "Note: without --execution-model sharded the script runs as a whole; --total-units, \
-                --reducer has no effect\n";
+                --reducer, --on-shard-error has no effect\n";
     assert_output(&output, 0, &stdout, note);
     let body = server.asked()[0].split(" | ").last().unwrap().to_owned();
     let body: serde_json::Value = serde_json::from_str(&body).unwrap();
     assert_eq!(
         body,
-        serde_json::json!({"code": "return 1", "executionModel": "single"})
+        serde_json::json!({"code": "return 1", "executionModel": "single", "priority": 3})
     );
 }
 
@@ -443,6 +457,26 @@ fn complaints_are_the_ones_that_scripts_look_for() {
                 "median",
             ],
             "--reducer must be one of: sum, collect, min, max",
+        ),
+        (
+            &[
+                "run-js",
+                "--code",
+                "x",
+                "--execution-model",
+                "sharded",
+                "--total-units",
+                "1",
+                "--units-per-shard",
+                "1",
+                "--on-shard-error",
+                "retry",
+            ],
+            "--on-shard-error must be one of: fold, fail, skip",
+        ),
+        (
+            &["run-js", "--code", "x", "--priority", "0"],
+            "--priority must be a positive integer",
         ),
         (&["frobnicate"], "Unknown command: frobnicate"),
         (
