@@ -70,6 +70,9 @@ fn waiting(why: &str) -> String {
         "no secure context" => {
             "Waiting for a device that opened its page over HTTPS, which this job needs.".into()
         }
+        "devices to bring back their work" => {
+            "Waiting for devices to bring back what they had before the server started anew.".into()
+        }
         other => format!("Waiting: {other}."),
     }
 }

@@ -291,6 +291,9 @@ pub struct JobProgress {
     pub in_flight: u64,
     /// Shards that are with nobody and have no result.
     pub waiting: u64,
+    /// Those of them that a worker of before the restart may bring back, and that nobody else gets
+    /// until it has had time to; 0 once it has.
+    pub withheld: u64,
     /// No shard is handed out until its owner wants it.
     pub is_paused: bool,
     /// The job runs, or ran, at least one shard.

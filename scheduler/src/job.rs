@@ -179,6 +179,7 @@ impl Job {
             failed: self.shown.failed,
             in_flight: self.supply.in_flight(),
             waiting: self.supply.remaining(),
+            withheld: self.supply.withheld(),
             is_paused: self.shown.is_paused,
             started: self.was_started,
         }

@@ -149,6 +149,15 @@ impl Supply {
         self.is_withholding
     }
 
+    /// Shards that nobody gets because a worker of before the restart may have them.
+    pub(crate) fn withheld(&self) -> u64 {
+        if self.is_withholding {
+            u64::try_from(self.withheld.len()).unwrap_or(u64::MAX)
+        } else {
+            0
+        }
+    }
+
     /// Shards below `mark` may be handed out.
     pub(crate) fn raise_mark(&mut self, mark: u64) {
         self.mark = self.mark.max(mark.min(self.total));

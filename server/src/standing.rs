@@ -16,6 +16,19 @@ pub(crate) const fn of_running(
     (status, control_state(progress.is_paused))
 }
 
+/// Why a job that has not ended cannot go on, where nobody else can change that for it; as clients
+/// see it.
+pub(crate) fn waiting_for(progress: &JobProgress, has_workers: bool) -> Option<&'static str> {
+    let is_withheld = progress.withheld > 0 && progress.withheld == progress.waiting;
+    if !has_workers {
+        Some("no worker")
+    } else if is_withheld && progress.in_flight == 0 && !progress.is_paused {
+        Some("devices to bring back their work")
+    } else {
+        None
+    }
+}
+
 /// Of a job that has ended.
 pub(crate) const fn of_ended(ending: Ending) -> (JobStatus, ControlState) {
     match ending {

@@ -280,6 +280,7 @@ mod tests {
             failed: 0,
             in_flight,
             waiting: total - completed - in_flight,
+            withheld: 0,
             is_paused: false,
             started: in_flight > 0 || completed > 0,
         }

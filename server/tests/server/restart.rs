@@ -93,6 +93,44 @@ async fn results_of_before_a_kill_are_taken_by_their_tickets_and_counted_once() 
 }
 
 #[tokio::test]
+async fn a_job_says_that_it_waits_for_what_devices_may_bring_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Process::start(folder.path(), &[]);
+    let id = server.client.submit("/api/jobs/run-js", &sharded()).await;
+    let invite = server.client.invite().await;
+    let mut worker = Worker::join(&server.url, &invite).await;
+    let running = worker.assigned().await;
+    assert_eq!(server.client.job(&id).await.get("waiting"), None);
+    let welcome = worker.vanish().await;
+
+    let server = again(server, &folder, "300");
+    assert_eq!(server.client.job(&id).await["waiting"], "no worker");
+    let stranger = Offer {
+        worker: "worker-stranger".into(),
+        ..Offer::invited(&invite)
+    };
+    let _stranger = Worker::offer(&server.url, &stranger).await;
+    let state = server.client.job(&id).await;
+    assert_eq!(state["waiting"], "devices to bring back their work");
+    let resumed = Offer {
+        held: vec![held(&running, Stage::Running)],
+        ..Offer::with_token(&welcome, true)
+    };
+    let mut worker = Worker::offer(&server.url, &resumed).await;
+    worker
+        .say(&ToServer::Tickets(vec![running.ticket.clone()]))
+        .await;
+    while server.client.job(&id).await.get("waiting").is_some() {}
+    worker.compute(&running).await;
+    worker.all_disposed(running.attempts()).await;
+
+    let server = again(server, &folder, "0");
+    let _worker = Worker::offer(&server.url, &Offer::with_token(&welcome, true)).await;
+    let state = server.client.job(&id).await;
+    assert_eq!(state.get("waiting"), None, "nothing is withheld: {state}");
+}
+
+#[tokio::test]
 async fn results_of_before_a_kill_without_a_ticket_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let server = Process::start(folder.path(), &[]);

@@ -35,7 +35,7 @@ pub(super) fn of_live(job: JobId, live: &LiveJob) -> JobState {
     let mut state = unfinished(job, &live.spec, completed, failed, control);
     state.status = status;
     state.partial = partial(&live.spec, &live.view.reducer_state, completed);
-    state.waiting = (!live.has_workers).then(|| "no worker".into());
+    state.waiting = standing::waiting_for(&live.view.progress, live.has_workers).map(str::to_owned);
     state
 }
 
