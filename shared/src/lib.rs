@@ -22,5 +22,6 @@ pub mod reduce;
 pub mod rng;
 pub mod secrets;
 pub mod session;
+mod sorted_map;
 pub mod time;
 pub mod wire;

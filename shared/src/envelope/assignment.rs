@@ -4,7 +4,6 @@
 //! only [`Assignment::start`] makes a [`Run`], after checking again that it is in time and that code
 //! and args are those that were signed.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -14,6 +13,7 @@ use super::{EnvelopeError, freshness};
 use crate::ids::{AttemptId, Digest32, JobId, Nonce, ShardIndex};
 use crate::limits::MAX_SAFE_INTEGER;
 use crate::plan::{Plan, RandomMode};
+use crate::sorted_map::SortedMap;
 use crate::time::UnixMillis;
 use crate::wire::SignedLeaf;
 
@@ -21,7 +21,7 @@ use crate::wire::SignedLeaf;
 /// says, by construction.
 #[derive(Debug, Clone, Default)]
 pub struct Contents {
-    texts: BTreeMap<Digest32, Arc<str>>,
+    texts: SortedMap<Digest32, Arc<str>>,
     bytes: usize,
 }
 
@@ -37,7 +37,7 @@ impl Contents {
 
     /// The text with this hash.
     pub fn get(&self, hash: Digest32) -> Option<Arc<str>> {
-        self.texts.get(&hash).cloned()
+        self.texts.get(hash).cloned()
     }
 
     /// Bytes of all texts.
@@ -47,7 +47,7 @@ impl Contents {
 
     /// Forgets every text that `is_needed` denies.
     pub fn retain(&mut self, is_needed: impl Fn(Digest32) -> bool) {
-        self.texts.retain(|hash, _| is_needed(*hash));
+        self.texts.retain(|hash, _| is_needed(hash));
         self.bytes = self.texts.values().map(|text| text.len()).sum();
     }
 }

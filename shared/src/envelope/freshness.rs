@@ -1,11 +1,10 @@
 //! Freshness: for me, in time, and not seen before.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::EnvelopeError;
 use super::leaf::AssignLeaf;
 use crate::ids::{Nonce, SessionId, WorkerId};
 use crate::limits::{MAX_FUTURE_SKEW_MS, MAX_SIGNED_TTL_MS};
+use crate::sorted_map::SortedMap;
 use crate::time::UnixMillis;
 use crate::wire::ProtocolVersion;
 
@@ -52,13 +51,18 @@ pub(super) const fn check_in_time(leaf: &AssignLeaf, now: UnixMillis) -> Result<
     Ok(())
 }
 
+/// Nonces that are remembered before the first look for expired ones.
+const FIRST_SWEEP: usize = 64;
+
 /// Remembers the nonces of everything that could still be replayed. It forgets only what has
 /// expired, and when full it refuses.
 #[derive(Debug, Clone)]
 pub struct NonceCache {
     capacity: usize,
-    expiry_of: BTreeMap<Nonce, UnixMillis>,
-    by_expiry: BTreeSet<(UnixMillis, Nonce)>,
+    expiry_of: SortedMap<Nonce, UnixMillis>,
+    /// With how many nonces the expired ones are looked for: so seldom that a nonce costs the same
+    /// however many there are.
+    sweep_at: usize,
     /// Everything that expires up to here may have been forgotten, so it counts as expired even if
     /// the clock is set back.
     forgotten_until: UnixMillis,
@@ -66,16 +70,16 @@ pub struct NonceCache {
 
 impl NonceCache {
     /// An empty cache for at most `capacity` nonces.
-    pub const fn new(capacity: usize) -> Self {
+    pub fn new(capacity: usize) -> Self {
         Self {
             capacity,
-            expiry_of: BTreeMap::new(),
-            by_expiry: BTreeSet::new(),
+            expiry_of: SortedMap::new(),
+            sweep_at: capacity.min(FIRST_SWEEP),
             forgotten_until: UnixMillis(0),
         }
     }
 
-    /// Number of nonces remembered.
+    /// Number of nonces remembered, of which some may have expired.
     pub fn len(&self) -> usize {
         self.expiry_of.len()
     }
@@ -85,7 +89,7 @@ impl NonceCache {
         self.expiry_of.is_empty()
     }
 
-    /// Remembers `nonce` until `expires_at`.
+    /// Remembers `nonce` until `expires_at` at least.
     ///
     /// # Errors
     /// [`EnvelopeError::Replayed`], [`EnvelopeError::NonceCacheFull`], or
@@ -96,8 +100,10 @@ impl NonceCache {
         expires_at: UnixMillis,
         now: UnixMillis,
     ) -> Result<(), EnvelopeError> {
-        self.forget_expired(now);
-        if self.expiry_of.contains_key(&nonce) {
+        if self.len() >= self.sweep_at {
+            self.forget_expired(now);
+        }
+        if self.expiry_of.contains(nonce) {
             return Err(EnvelopeError::Replayed);
         }
         if expires_at <= self.forgotten_until {
@@ -105,19 +111,22 @@ impl NonceCache {
                 late_ms: self.forgotten_until.since(expires_at),
             });
         }
-        if self.expiry_of.len() >= self.capacity {
+        if self.len() >= self.capacity {
             return Err(EnvelopeError::NonceCacheFull);
         }
         self.expiry_of.insert(nonce, expires_at);
-        self.by_expiry.insert((expires_at, nonce));
         Ok(())
     }
 
     fn forget_expired(&mut self, now: UnixMillis) {
-        while let Some(&(expires_at, nonce)) = self.by_expiry.first().filter(|(at, _)| *at <= now) {
-            self.by_expiry.remove(&(expires_at, nonce));
-            self.expiry_of.remove(&nonce);
-            self.forgotten_until = self.forgotten_until.max(expires_at);
-        }
+        let forgotten_until = &mut self.forgotten_until;
+        self.expiry_of.retain(|_, expires_at| {
+            let is_alive = *expires_at > now;
+            if !is_alive {
+                *forgotten_until = (*forgotten_until).max(*expires_at);
+            }
+            is_alive
+        });
+        self.sweep_at = self.capacity.min((2 * self.len()).max(FIRST_SWEEP));
     }
 }

@@ -163,9 +163,26 @@ fn nonce_cache_refuses_when_full_and_forgets_only_the_expired() {
 }
 
 #[test]
+fn nonce_cache_grows_with_what_is_alive_only() {
+    let mut seen = NonceCache::new(100_000);
+    let mut most = 0;
+    for n in 0..50_000_u32 {
+        let mut bytes = [0; 16];
+        bytes[..4].copy_from_slice(&n.wrapping_mul(0x9e37_79b1).to_le_bytes());
+        let now = NOW.plus(n.into());
+        let nonce = Nonce::from_bytes(bytes);
+        seen.remember(nonce, now.plus(500), now).unwrap();
+        let again = seen.remember(nonce, now.plus(500), now);
+        assert_eq!(again, Err(EnvelopeError::Replayed));
+        most = most.max(seen.len());
+    }
+    assert!((500..=1_002).contains(&most), "{most}");
+}
+
+#[test]
 fn a_clock_set_back_does_not_bring_a_forgotten_nonce_back() {
     let nonce = Nonce::from_bytes([1; 16]);
-    let mut seen = NonceCache::new(2);
+    let mut seen = NonceCache::new(1);
     seen.remember(nonce, NOW.plus(10), NOW).unwrap();
     seen.remember(Nonce::from_bytes([2; 16]), NOW.plus(99), NOW.plus(50))
         .unwrap();

@@ -4,11 +4,12 @@
 //! takes it away, or when it is given back. A leaf is forgotten with its last attempt.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use crate::envelope::{Assignment, Contents, LeafJob, Run, StartError};
 use crate::ids::{AttemptId, Digest32, JobId, Nonce};
 use crate::limits::MIN_FRAME_BYTES;
+use crate::sorted_map::SortedMap;
 use crate::time::{Millis, UnixMillis};
 use crate::wire::{
     self, AttemptRange, Held, ResultBatch, ResultRow, ResultStatus, ShardResult, SignedLeaf, Stage,
@@ -59,7 +60,7 @@ struct Pace {
 
 #[derive(Debug, Default)]
 pub(super) struct Batches {
-    by_nonce: BTreeMap<Nonce, Batch>,
+    by_nonce: SortedMap<Nonce, Batch>,
     /// Leaves with waiting attempts, oldest first.
     queue: VecDeque<Nonce>,
     counts: Counts,
@@ -128,21 +129,21 @@ impl Batches {
         let by_nonce = &self.by_nonce;
         self.queue.retain(|nonce| {
             by_nonce
-                .get(nonce)
+                .get(*nonce)
                 .is_some_and(|batch| !batch.assignment.is_empty())
         });
         self.queue.iter().copied().find(|nonce| {
-            self.by_nonce[nonce]
-                .assignment
-                .contents()
-                .all(|hash| contents.get(hash).is_some())
+            self.by_nonce.get(*nonce).is_some_and(|batch| {
+                let mut needed = batch.assignment.contents();
+                needed.all(|hash| contents.get(hash).is_some())
+            })
         })
     }
 
     /// The job whose turn it is.
     pub(super) fn next_job(&mut self, contents: &Contents) -> Option<&LeafJob> {
         let nonce = self.next_ready(contents)?;
-        self.by_nonce.get(&nonce)?.assignment.next_job()
+        self.by_nonce.get(nonce)?.assignment.next_job()
     }
 
     pub(super) fn start(
@@ -152,7 +153,7 @@ impl Batches {
         now: UnixMillis,
         contents: &Contents,
     ) -> Result<Run, StartError> {
-        let batch = self.by_nonce.get_mut(&nonce).ok_or(StartError::Empty)?;
+        let batch = self.by_nonce.get_mut(nonce).ok_or(StartError::Empty)?;
         let run = batch.assignment.start(most, now, contents)?;
         for shard in run.shards() {
             batch.attempts[shard.attempt.index as usize] = Attempt::Running;
@@ -166,7 +167,7 @@ impl Batches {
     pub(super) fn finish(&mut self, attempt: AttemptId, result: ShardResult) {
         let place = self
             .by_nonce
-            .get_mut(&attempt.nonce)
+            .get_mut(attempt.nonce)
             .and_then(|batch| batch.attempts.get_mut(attempt.index as usize))
             .filter(|place| matches!(place, Attempt::Running));
         let Some(place) = place else {
@@ -242,7 +243,7 @@ impl Batches {
     fn unsent_result(&self, attempt: AttemptId) -> Option<&ShardResult> {
         match self
             .by_nonce
-            .get(&attempt.nonce)?
+            .get(attempt.nonce)?
             .attempts
             .get(attempt.index as usize)?
         {
@@ -260,7 +261,7 @@ impl Batches {
     fn mark_sent(&mut self, attempt: AttemptId) {
         let place = self
             .by_nonce
-            .get_mut(&attempt.nonce)
+            .get_mut(attempt.nonce)
             .and_then(|batch| batch.attempts.get_mut(attempt.index as usize));
         if let Some(Attempt::Finished { is_sent, .. }) = place {
             *is_sent = true;
@@ -270,14 +271,11 @@ impl Batches {
     /// Sends every result again that is still here: the connection they went over is gone.
     pub(super) fn resend_finished(&mut self) {
         self.unsent.clear();
-        for (nonce, batch) in &mut self.by_nonce {
+        for (nonce, batch) in self.by_nonce.iter_mut() {
             for (attempt, index) in batch.attempts.iter_mut().zip(0..) {
                 if let Attempt::Finished { is_sent, .. } = attempt {
                     *is_sent = false;
-                    self.unsent.push_back(AttemptId {
-                        nonce: *nonce,
-                        index,
-                    });
+                    self.unsent.push_back(AttemptId { nonce, index });
                 }
             }
         }
@@ -287,7 +285,7 @@ impl Batches {
     /// Everything held in the stages that `filter` lets through.
     pub(super) fn held(&self, filter: impl Fn(Stage) -> bool) -> Vec<Held> {
         let mut held: Vec<Held> = Vec::new();
-        for (nonce, batch) in &self.by_nonce {
+        for (nonce, batch) in self.by_nonce.iter() {
             for (attempt, index) in batch.attempts.iter().zip(0..) {
                 let Some(stage) = attempt.stage().filter(|stage| filter(*stage)) else {
                     continue;
@@ -295,16 +293,13 @@ impl Batches {
                 match held.last_mut() {
                     Some(last)
                         if last.stage == stage
-                            && last.range.nonce == *nonce
+                            && last.range.nonce == nonce
                             && last.range.indices().end == index =>
                     {
                         last.range.count += 1;
                     }
                     _ => held.push(Held {
-                        range: AttemptRange::one(AttemptId {
-                            nonce: *nonce,
-                            index,
-                        }),
+                        range: AttemptRange::one(AttemptId { nonce, index }),
                         stage,
                     }),
                 }
@@ -315,7 +310,7 @@ impl Batches {
 
     pub(super) fn ticket(&self, nonce: Nonce) -> Option<SignedLeaf> {
         self.by_nonce
-            .get(&nonce)
+            .get(nonce)
             .map(|batch| batch.assignment.ticket().clone())
     }
 
@@ -332,7 +327,7 @@ impl Batches {
         nonce: Nonce,
         is_meant: impl Fn(JobId) -> bool,
     ) -> Vec<AttemptId> {
-        let Some(batch) = self.by_nonce.get(&nonce) else {
+        let Some(batch) = self.by_nonce.get(nonce) else {
             return Vec::new();
         };
         let meant: Vec<AttemptId> = batch
@@ -371,7 +366,7 @@ impl Batches {
             .by_nonce
             .iter()
             .filter(|(_, batch)| is_meant(&batch.assignment))
-            .map(|(nonce, _)| *nonce)
+            .map(|(nonce, _)| nonce)
             .collect();
         nonces
             .into_iter()
@@ -382,7 +377,7 @@ impl Batches {
     /// Forgets attempts, in whatever stage they are; unknown ones are passed over.
     pub(super) fn forget(&mut self, range: AttemptRange) -> Forgotten {
         let mut forgotten = Forgotten::default();
-        let Some(batch) = self.by_nonce.get_mut(&range.nonce) else {
+        let Some(batch) = self.by_nonce.get_mut(range.nonce) else {
             return forgotten;
         };
         let end = range.indices().end.min(batch.attempts.len() as u32);
@@ -410,7 +405,7 @@ impl Batches {
             batch.held -= 1;
         }
         if batch.held == 0 {
-            self.by_nonce.remove(&range.nonce);
+            self.by_nonce.remove(range.nonce);
         }
         forgotten
     }

@@ -1,9 +1,8 @@
 //! Code and args that assignments need: which are known, and which are to be fetched.
 
-use std::collections::BTreeMap;
-
 use crate::envelope::Contents;
 use crate::ids::Digest32;
+use crate::sorted_map::SortedMap;
 use crate::time::Millis;
 use crate::wire::RefusalReason;
 
@@ -24,7 +23,7 @@ struct Wanted {
 #[derive(Debug, Default)]
 pub(super) struct ContentCache {
     known: Contents,
-    wanted: BTreeMap<Digest32, Wanted>,
+    wanted: SortedMap<Digest32, Wanted>,
 }
 
 impl ContentCache {
@@ -36,17 +35,18 @@ impl ContentCache {
     pub(super) fn offer(&mut self, texts: &[String]) {
         for text in texts {
             let hash = self.known.insert(text);
-            self.wanted.remove(&hash);
+            self.wanted.remove(hash);
         }
     }
 
     pub(super) fn want(&mut self, hashes: impl Iterator<Item = Digest32>, now: Millis) {
         for hash in hashes {
-            if self.known.get(hash).is_none() {
-                self.wanted.entry(hash).or_insert(Wanted {
+            if self.known.get(hash).is_none() && !self.wanted.contains(hash) {
+                let wanted = Wanted {
                     tries: 0,
                     fetch_at: Some(now),
-                });
+                };
+                self.wanted.insert(hash, wanted);
             }
         }
     }
@@ -57,7 +57,7 @@ impl ContentCache {
         for (hash, wanted) in self.wanted.iter_mut().filter(|(_, wanted)| due(wanted)) {
             wanted.fetch_at = None;
             wanted.tries += 1;
-            hashes.push(*hash);
+            hashes.push(hash);
         }
         hashes
     }
@@ -69,15 +69,15 @@ impl ContentCache {
         text: Option<&str>,
         now: Millis,
     ) -> Option<RefusalReason> {
-        let wanted = self.wanted.get_mut(&hash)?;
+        let wanted = self.wanted.get_mut(hash)?;
         match text {
             Some(text) if Digest32::of(text.as_bytes()) == hash => {
                 self.known.insert(text);
-                self.wanted.remove(&hash);
+                self.wanted.remove(hash);
                 None
             }
             Some(_) => {
-                self.wanted.remove(&hash);
+                self.wanted.remove(hash);
                 Some(RefusalReason::WrongContent)
             }
             None if wanted.tries < MAX_TRIES => {
@@ -85,7 +85,7 @@ impl ContentCache {
                 None
             }
             None => {
-                self.wanted.remove(&hash);
+                self.wanted.remove(hash);
                 Some(RefusalReason::ContentUnavailable)
             }
         }
@@ -102,6 +102,6 @@ impl ContentCache {
         if self.known.bytes() > KEEP_BYTES {
             self.known.retain(&is_needed);
         }
-        self.wanted.retain(|hash, _| is_needed(*hash));
+        self.wanted.retain(|hash, _| is_needed(hash));
     }
 }
