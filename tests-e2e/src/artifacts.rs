@@ -4,13 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-/// The root of the repository.
+/// The root of the repository: of the one that cargo runs this in, which need not be where it was built.
 pub fn root() -> PathBuf {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest
-        .parent()
-        .expect("tests-e2e/ lies in the root")
-        .into()
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR");
+    let manifest = manifest.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let root = Path::new(&manifest).parent();
+    root.expect("a crate lies in the root").into()
 }
 
 /// The folder `target/<profile>` that the running test or tool was built into.

@@ -7,7 +7,7 @@ use crate::{tools, wasm};
 /// What `cargo xtask soak` takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Schedules in which scheduler and session are joined.
+    /// Schedules in which scheduler and session are joined; 0 leaves them out, here and below.
     #[arg(long, default_value_t = 10_000)]
     schedules: u64,
     /// Schedules of the scheduler's model alone.
@@ -20,14 +20,22 @@ pub(crate) struct Args {
 
 /// Runs schedules in release, and the real thing as the tests do.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    tools::step("joined schedules", || {
-        test(&["--test=joined"], "JOINED_SCHEDULES", args.schedules)
+    soak("joined schedules", args.schedules, |schedules| {
+        test(&["--test=joined"], "JOINED_SCHEDULES", schedules)
     })?;
-    tools::step("model schedules", || {
+    soak("model schedules", args.model_schedules, |schedules| {
         let model = ["--lib", "model::random_schedules_hold"];
-        test(&model, "MODEL_SCHEDULES", args.model_schedules)
+        test(&model, "MODEL_SCHEDULES", schedules)
     })?;
-    tools::step("deaths of a server", || crashes(args.kills))
+    soak("deaths of a server", args.kills, crashes)
+}
+
+/// Runs a step unless nothing was asked of it.
+fn soak(name: &str, much: u64, step: impl FnOnce(u64) -> Result<()>) -> Result<()> {
+    if much == 0 {
+        return Ok(());
+    }
+    tools::step(name, || step(much))
 }
 
 fn test(which: &[&str], setting: &str, schedules: u64) -> Result<()> {

@@ -10,10 +10,12 @@ use anyhow::{Context, Result, ensure};
 /// The target that pages are compiled for.
 pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
-/// The root of the repository.
+/// The root of the repository: of the one that cargo runs this in, which need not be where it was built.
 pub(crate) fn root() -> PathBuf {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().expect("xtask/ lies in the root").into()
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR");
+    let manifest = manifest.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let root = Path::new(&manifest).parent();
+    root.expect("a crate lies in the root").into()
 }
 
 /// The folder that cargo builds into: the one that this program was built into.
