@@ -1,151 +1,249 @@
-//! The DevTools protocol over one WebSocket: calls by number, events by session.
+//! A tab of Chromium, in the terms of the DevTools protocol.
 //!
-//! A client of our own rather than a crate with the whole protocol in types: it attaches to the
-//! workers inside a tab as well, so that what they print and throw is seen, and it compiles in a
-//! second. Not here: what tabs, workers and clicks are (`page`).
+//! Lives here: how each of a tab's primitives is called there, and how what is printed anywhere
+//! inside a tab is filed under it. Not here: waiting, aiming, judging (`page`).
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
-use anyhow::{Context, Result, anyhow};
-use futures_util::{SinkExt, StreamExt};
+use anyhow::{Result, anyhow};
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot};
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio::sync::mpsc;
 
-/// Longest time that a browser may take to answer a call.
-const CALL_LIMIT: Duration = Duration::from_secs(30);
+use crate::connection::{Connection, Event, lock, text};
+use crate::console::{Console, ConsoleLine, address, as_text};
 
-/// Screenshots and job results come in one message.
-const MAX_MESSAGE_BYTES: usize = 256 << 20;
+/// Parameters of a call, made anew for each.
+type Params = fn() -> Value;
 
-/// Something that happened in a session.
+/// What makes a session tell what it prints and throws.
+const WATCH: &[(&str, Params)] = &[
+    ("Runtime.enable", || json!({})),
+    ("Log.enable", || json!({})),
+];
+
+/// What belongs to which tab: sessions of a tab and of the workers and frames in it.
+type Consoles = Arc<Mutex<HashMap<String, Console>>>;
+
+/// A Chromium that listens. Clones share it.
 #[derive(Debug, Clone)]
-pub struct CdpEvent {
-    /// The session it happened in; `None` for the browser itself.
-    pub session: Option<String>,
-    /// `Domain.event`.
-    pub method: String,
-    /// Its parameters.
-    pub params: Value,
+pub(crate) struct CdpBrowser {
+    connection: Connection,
+    consoles: Consoles,
 }
 
-type Answer = Result<Value, String>;
-type Pending = Arc<Mutex<HashMap<u64, oneshot::Sender<Answer>>>>;
-
-/// A connection to a browser. Clones share it; it ends when the browser does.
-#[derive(Debug, Clone)]
-pub struct Cdp {
-    next_id: Arc<AtomicU64>,
-    outgoing: mpsc::UnboundedSender<Message>,
-    pending: Pending,
-}
-
-impl Cdp {
-    /// Connects to a browser's debugging address (`ws://…`). Events go to `events`, in order.
-    ///
-    /// # Errors
-    /// Those of connecting.
-    pub async fn connect(url: &str, events: mpsc::UnboundedSender<CdpEvent>) -> Result<Self> {
-        let config = WebSocketConfig::default()
-            .max_message_size(Some(MAX_MESSAGE_BYTES))
-            .max_frame_size(Some(MAX_MESSAGE_BYTES));
-        let (socket, _) =
-            tokio_tungstenite::connect_async_with_config(url, Some(config), true).await?;
-        let (mut sink, mut stream) = socket.split();
-        let (outgoing, mut queue) = mpsc::unbounded_channel();
-        let pending = Pending::default();
-        tokio::spawn(async move {
-            while let Some(message) = queue.recv().await {
-                if sink.send(message).await.is_err() {
-                    break;
-                }
-            }
-        });
-        let answers = Arc::clone(&pending);
-        tokio::spawn(async move {
-            while let Some(Ok(message)) = stream.next().await {
-                if let Message::Text(text) = message {
-                    receive(&text, &answers, &events);
-                }
-            }
-            // Whoever still waits learns from the dropped sender that the browser is gone.
-            lock(&answers).clear();
-        });
-        Ok(Self {
-            next_id: Arc::new(AtomicU64::new(1)),
-            outgoing,
-            pending,
-        })
-    }
-
-    /// Calls `method` in `session` (`None`: the browser itself) and waits for its answer.
-    ///
-    /// # Errors
-    /// The browser's refusal, its end, or no answer within 30 s.
-    pub async fn call(&self, session: Option<&str>, method: &str, params: Value) -> Result<Value> {
-        let answer = self.send(session, method, params)?;
-        let answer = tokio::time::timeout(CALL_LIMIT, answer)
-            .await
-            .with_context(|| format!("{method} was not answered within {CALL_LIMIT:?}"))?;
-        answer
-            .map_err(|_| anyhow!("the browser ended during {method}"))?
-            .map_err(|error| anyhow!("{method}: {error}"))
-    }
-
-    /// Calls `method` without waiting for its answer, from where nothing may wait.
-    pub fn notify(&self, session: Option<&str>, method: &str, params: Value) {
-        // A browser that is gone is noticed by the next call that waits.
-        let _ = self.send(session, method, params);
-    }
-
-    fn send(
-        &self,
-        session: Option<&str>,
-        method: &str,
-        params: Value,
-    ) -> Result<oneshot::Receiver<Answer>> {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let mut message = json!({"id": id, "method": method, "params": params});
-        if let Some(session) = session {
-            message["sessionId"] = session.into();
-        }
-        let (sender, receiver) = oneshot::channel();
-        lock(&self.pending).insert(id, sender);
-        self.outgoing
-            .send(Message::text(message.to_string()))
-            .map_err(|_| anyhow!("the browser is gone, {method} cannot be called"))?;
-        Ok(receiver)
-    }
-}
-
-fn receive(text: &str, pending: &Pending, events: &mpsc::UnboundedSender<CdpEvent>) {
-    let Ok(mut message) = serde_json::from_str::<Value>(text) else {
-        return;
-    };
-    if let Some(id) = message["id"].as_u64() {
-        let answer = match message.get("error") {
-            Some(error) => Err(error["message"].as_str().unwrap_or("refused").to_owned()),
-            None => Ok(message["result"].take()),
+impl CdpBrowser {
+    /// Connects to a browser's debugging address.
+    pub(crate) async fn connect(url: &str) -> Result<Self> {
+        let (sender, events) = mpsc::unbounded_channel();
+        let browser = Self {
+            connection: Connection::connect(url, sender).await?,
+            consoles: Consoles::default(),
         };
-        if let Some(waiting) = lock(pending).remove(&id) {
-            // Nobody waits for the answers of `notify`.
-            let _ = waiting.send(answer);
-        }
-        return;
+        tokio::spawn(browser.clone().sort_events(events));
+        Ok(browser)
     }
-    let event = CdpEvent {
-        session: message["sessionId"].as_str().map(str::to_owned),
-        method: message["method"].as_str().unwrap_or_default().to_owned(),
-        params: message["params"].take(),
-    };
-    // The receiver is gone only while the browser is being closed.
-    let _ = events.send(event);
+
+    /// A profile that shares nothing with others.
+    pub(crate) async fn new_profile(&self) -> Result<String> {
+        let answer = self.call("Target.createBrowserContext", json!({})).await?;
+        text(&answer, "browserContextId")
+    }
+
+    /// An empty tab in `profile`, or in the browser's own.
+    pub(crate) async fn new_tab(&self, profile: Option<&str>) -> Result<(CdpTab, Console)> {
+        let mut params = json!({"url": "about:blank"});
+        if let Some(profile) = profile {
+            params["browserContextId"] = profile.into();
+        }
+        let target = text(&self.call("Target.createTarget", params).await?, "targetId")?;
+        let attach = json!({"targetId": target, "flatten": true});
+        let attached = self.call("Target.attachToTarget", attach).await?;
+        let session = text(&attached, "sessionId")?;
+        let console = Console::default();
+        lock(&self.consoles).insert(session.clone(), console.clone());
+        let tab = CdpTab {
+            connection: self.connection.clone(),
+            session,
+            target,
+        };
+        tab.watch().await?;
+        Ok((tab, console))
+    }
+
+    /// Asks the browser to end, without waiting for it.
+    pub(crate) fn close(&self) {
+        self.connection.notify(None, "Browser.close", json!({}));
+    }
+
+    async fn call(&self, method: &str, params: Value) -> Result<Value> {
+        self.connection.call(None, method, params).await
+    }
+
+    /// Attaches to what appears inside tabs, and files what is printed under the tab it came from.
+    async fn sort_events(self, mut events: mpsc::UnboundedReceiver<Event>) {
+        while let Some(event) = events.recv().await {
+            let Some(session) = event.session.as_deref() else {
+                continue;
+            };
+            let console = lock(&self.consoles).get(session).cloned();
+            let Some(console) = console else { continue };
+            if event.method == "Target.attachedToTarget" {
+                if let Some(child) = event.params["sessionId"].as_str() {
+                    lock(&self.consoles).insert(child.to_owned(), console);
+                    let kind = event.params["targetInfo"]["type"].as_str();
+                    self.attach_inside(child, kind.unwrap_or_default());
+                }
+            } else if let Some(line) = line(&event) {
+                console.push(line);
+            }
+        }
+    }
+
+    /// Watches a worker or frame of a tab. Workers inside the sandbox frame are left alone: job code
+    /// runs there, undisturbed, as it does at home.
+    fn attach_inside(&self, session: &str, kind: &str) {
+        let notify = |method: &str, params| self.connection.notify(Some(session), method, params);
+        for (method, params) in WATCH {
+            notify(method, params());
+        }
+        if kind == "worker" {
+            notify("Target.setAutoAttach", auto_attach());
+        }
+        notify("Runtime.runIfWaitingForDebugger", json!({}));
+    }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// A tab.
+#[derive(Debug)]
+pub(crate) struct CdpTab {
+    connection: Connection,
+    session: String,
+    target: String,
+}
+
+impl CdpTab {
+    async fn watch(&self) -> Result<()> {
+        for (method, params) in WATCH {
+            self.call(method, params()).await?;
+        }
+        self.call("Page.enable", json!({})).await?;
+        self.call("Target.setAutoAttach", auto_attach()).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn call(&self, method: &str, params: Value) -> Result<Value> {
+        self.connection
+            .call(Some(&self.session), method, params)
+            .await
+    }
+
+    pub(crate) async fn navigate(&self, url: &str) -> Result<()> {
+        let answer = self.call("Page.navigate", json!({"url": url})).await?;
+        match answer["errorText"].as_str() {
+            Some(error) => Err(anyhow!("cannot open {url}: {error}")),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) async fn reload(&self) -> Result<()> {
+        self.call("Page.reload", json!({})).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn evaluate(&self, expression: &str) -> Result<Value> {
+        let params = json!({
+            "expression": expression,
+            "awaitPromise": true,
+            "returnByValue": true,
+            "userGesture": true,
+        });
+        let mut answer = self.call("Runtime.evaluate", params).await?;
+        if let Some(details) = answer.get("exceptionDetails") {
+            return Err(anyhow!("{expression}: {}", thrown(details).text));
+        }
+        Ok(answer["result"]["value"].take())
+    }
+
+    pub(crate) async fn click_at(&self, x: f64, y: f64) -> Result<()> {
+        for kind in ["mouseMoved", "mousePressed", "mouseReleased"] {
+            let params = json!({
+                "type": kind, "x": x, "y": y,
+                "button": if kind == "mouseMoved" { "none" } else { "left" }, "clickCount": 1,
+            });
+            self.call("Input.dispatchMouseEvent", params).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn type_text(&self, text: &str) -> Result<()> {
+        self.call("Input.insertText", json!({"text": text})).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn press_delete(&self) -> Result<()> {
+        let key = json!({"type": "keyDown", "key": "Delete", "windowsVirtualKeyCode": 46});
+        self.call("Input.dispatchKeyEvent", key).await?;
+        Ok(())
+    }
+
+    /// A picture of what is in view, as PNG in base64.
+    pub(crate) async fn screenshot(&self) -> Result<String> {
+        let params = json!({"format": "png", "captureBeyondViewport": false});
+        text(&self.call("Page.captureScreenshot", params).await?, "data")
+    }
+
+    pub(crate) async fn close(self) -> Result<()> {
+        let params = json!({"targetId": self.target});
+        self.connection
+            .call(None, "Target.closeTarget", params)
+            .await?;
+        Ok(())
+    }
+}
+
+/// What makes the browser tell of workers and frames before their first line runs.
+fn auto_attach() -> Value {
+    json!({"autoAttach": true, "waitForDebuggerOnStart": true, "flatten": true})
+}
+
+fn line(event: &Event) -> Option<ConsoleLine> {
+    match event.method.as_str() {
+        "Runtime.consoleAPICalled" => Some(printed(&event.params)),
+        "Runtime.exceptionThrown" => Some(thrown(&event.params["exceptionDetails"])),
+        "Log.entryAdded" => Some(logged(&event.params["entry"])),
+        _ => None,
+    }
+}
+
+fn printed(params: &Value) -> ConsoleLine {
+    let shown = |argument: &Value| match (argument["value"].as_str(), &argument["description"]) {
+        (Some(text), _) => text.to_owned(),
+        (None, Value::String(text)) => text.clone(),
+        (None, _) => argument["value"].to_string(),
+    };
+    let arguments = params["args"].as_array().map_or(&[][..], Vec::as_slice);
+    ConsoleLine {
+        level: as_text(&params["type"]),
+        text: arguments.iter().map(shown).collect::<Vec<_>>().join(" "),
+    }
+}
+
+fn thrown(details: &Value) -> ConsoleLine {
+    let description = as_text(&details["exception"]["description"]);
+    ConsoleLine {
+        level: "exception".to_owned(),
+        text: format!(
+            "{} {description} ({})",
+            as_text(&details["text"]),
+            address(&details["url"])
+        ),
+    }
+}
+
+fn logged(entry: &Value) -> ConsoleLine {
+    ConsoleLine {
+        level: as_text(&entry["level"]),
+        text: format!("{} ({})", as_text(&entry["text"]), address(&entry["url"])),
+    }
 }

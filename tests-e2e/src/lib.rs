@@ -7,8 +7,13 @@
 
 pub mod api;
 pub mod artifacts;
-pub mod cdp;
-pub mod chromium;
+mod bidi;
+pub mod browser;
+mod cdp;
+mod chromium;
+mod connection;
+pub mod console;
+mod firefox;
 pub mod page;
 pub mod process;
 pub mod secrets;
@@ -16,7 +21,7 @@ pub mod server;
 pub mod worker_tab;
 
 pub use api::ApiClient;
-pub use chromium::Chromium;
+pub use browser::{Browser, BrowserKind};
 pub use page::Page;
 pub use secrets::Secrets;
 pub use server::{ServerProcess, ServerSetup};

@@ -1,127 +1,33 @@
 //! One tab: navigate, evaluate, wait, click, type; and everything that it printed or threw.
+//!
+//! The same for every browser; what differs is in `cdp` and `bidi`.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::cdp::Cdp;
-use crate::chromium::auto_attach;
+use crate::bidi::BidiTab;
+use crate::cdp::CdpTab;
+use crate::console::{Console, ConsoleLine, as_text};
 
 /// How long a page may take for what is asked of it, unless a caller says otherwise.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
 const POLL: Duration = Duration::from_millis(25);
 
-type Params = fn() -> Value;
-
-/// What makes a session tell what it prints and throws.
-pub(crate) const WATCH: &[(&str, Params)] = &[
-    ("Runtime.enable", || json!({})),
-    ("Log.enable", || json!({})),
-];
-
-/// A line of a tab's console, of its workers' or frames', or an exception that nobody caught.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConsoleLine {
-    /// `error`, `warning`, `log`, `info`, `debug`, …; `exception` for uncaught ones.
-    pub level: String,
-    /// What it says, with the address it came from where there is one.
-    pub text: String,
-}
-
-impl ConsoleLine {
-    /// Whether a well-made page would not have printed it.
-    pub fn is_problem(&self) -> bool {
-        matches!(
-            self.level.as_str(),
-            "error" | "warning" | "exception" | "assert"
-        )
-    }
-}
-
-/// All that a tab has printed. Clones share it.
-#[derive(Debug, Clone, Default)]
-pub struct Console {
-    lines: Arc<Mutex<Vec<ConsoleLine>>>,
-}
-
-impl Console {
-    /// The lines so far.
-    pub fn lines(&self) -> Vec<ConsoleLine> {
-        self.guard().clone()
-    }
-
-    pub(crate) fn record(&self, method: &str, params: &Value) {
-        let line = match method {
-            "Runtime.consoleAPICalled" => printed(params),
-            "Runtime.exceptionThrown" => thrown(&params["exceptionDetails"]),
-            "Log.entryAdded" => logged(&params["entry"]),
-            _ => return,
-        };
-        self.guard().push(line);
-    }
-
-    fn guard(&self) -> std::sync::MutexGuard<'_, Vec<ConsoleLine>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn printed(params: &Value) -> ConsoleLine {
-    let shown = |argument: &Value| match (argument["value"].as_str(), &argument["description"]) {
-        (Some(text), _) => text.to_owned(),
-        (None, Value::String(text)) => text.clone(),
-        (None, _) => argument["value"].to_string(),
-    };
-    let arguments = params["args"].as_array().map_or(&[][..], Vec::as_slice);
-    ConsoleLine {
-        level: as_text(&params["type"]),
-        text: arguments.iter().map(shown).collect::<Vec<_>>().join(" "),
-    }
-}
-
-fn thrown(details: &Value) -> ConsoleLine {
-    let description = as_text(&details["exception"]["description"]);
-    ConsoleLine {
-        level: "exception".to_owned(),
-        text: format!(
-            "{} {description} ({})",
-            as_text(&details["text"]),
-            address(&details["url"])
-        ),
-    }
-}
-
-fn logged(entry: &Value) -> ConsoleLine {
-    ConsoleLine {
-        level: as_text(&entry["level"]),
-        text: format!("{} ({})", as_text(&entry["text"]), address(&entry["url"])),
-    }
-}
-
-/// An address as it is worth showing: the sandbox's workers have their whole script as address.
-fn address(value: &Value) -> String {
-    const SHOWN: usize = 80;
-    value
-        .as_str()
-        .unwrap_or_default()
-        .chars()
-        .take(SHOWN)
-        .collect()
-}
-
-fn as_text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
+/// A tab in the terms of its browser.
+#[derive(Debug)]
+pub(crate) enum Tab {
+    Cdp(CdpTab),
+    Bidi(BidiTab),
 }
 
 /// A tab. Dropping it leaves the tab open; it ends with its browser.
 #[derive(Debug)]
 pub struct Page {
-    cdp: Cdp,
-    session: String,
-    target: String,
-    context: Option<String>,
+    tab: Tab,
+    profile: Option<String>,
     console: Console,
 }
 
@@ -155,41 +61,27 @@ const AIM: &str = r"it => {
 }";
 
 impl Page {
-    pub(crate) fn new(
-        cdp: Cdp,
-        session: String,
-        target: String,
-        context: Option<String>,
-        console: Console,
-    ) -> Self {
+    pub(crate) fn new(tab: Tab, profile: Option<String>, console: Console) -> Self {
         Self {
-            cdp,
-            session,
-            target,
-            context,
+            tab,
+            profile,
             console,
         }
     }
 
-    pub(crate) fn context(&self) -> Option<&str> {
-        self.context.as_deref()
-    }
-
-    pub(crate) async fn watch(&self) -> Result<()> {
-        for (method, params) in WATCH {
-            self.call(method, params()).await?;
-        }
-        self.call("Page.enable", json!({})).await?;
-        self.call("Target.setAutoAttach", auto_attach()).await?;
-        Ok(())
+    pub(crate) fn profile(&self) -> Option<&str> {
+        self.profile.as_deref()
     }
 
     /// Calls a method of the DevTools protocol in this tab.
     ///
     /// # Errors
-    /// The browser refuses, or is gone.
+    /// The browser refuses, is gone, or speaks another protocol.
     pub async fn call(&self, method: &str, params: Value) -> Result<Value> {
-        self.cdp.call(Some(&self.session), method, params).await
+        match &self.tab {
+            Tab::Cdp(tab) => tab.call(method, params).await,
+            Tab::Bidi(_) => bail!("{method} is a method of the DevTools protocol"),
+        }
     }
 
     /// Goes to `url` and waits until the page has been loaded.
@@ -197,9 +89,9 @@ impl Page {
     /// # Errors
     /// The address cannot be reached.
     pub async fn goto(&self, url: &str) -> Result<()> {
-        let answer = self.call("Page.navigate", json!({"url": url})).await?;
-        if let Some(error) = answer["errorText"].as_str() {
-            return Err(anyhow!("cannot open {url}: {error}"));
+        match &self.tab {
+            Tab::Cdp(tab) => tab.navigate(url).await?,
+            Tab::Bidi(tab) => tab.navigate(url).await?,
         }
         self.wait_until("document.readyState === 'complete'").await
     }
@@ -210,7 +102,10 @@ impl Page {
     /// The browser refuses, or is gone.
     pub async fn reload(&self) -> Result<()> {
         self.evaluate("globalThis.__beforeReload = true").await?;
-        self.call("Page.reload", json!({})).await?;
+        match &self.tab {
+            Tab::Cdp(tab) => tab.reload().await?,
+            Tab::Bidi(tab) => tab.reload().await?,
+        }
         self.wait_until("document.readyState === 'complete' && !globalThis.__beforeReload")
             .await
     }
@@ -220,17 +115,10 @@ impl Page {
     /// # Errors
     /// What it threw, or a page that is gone.
     pub async fn evaluate(&self, expression: &str) -> Result<Value> {
-        let params = json!({
-            "expression": expression,
-            "awaitPromise": true,
-            "returnByValue": true,
-            "userGesture": true,
-        });
-        let mut answer = self.call("Runtime.evaluate", params).await?;
-        if let Some(details) = answer.get("exceptionDetails") {
-            return Err(anyhow!("{expression}: {}", thrown(details).text));
+        match &self.tab {
+            Tab::Cdp(tab) => tab.evaluate(expression).await,
+            Tab::Bidi(tab) => tab.evaluate(expression).await,
         }
-        Ok(answer["result"]["value"].take())
     }
 
     /// Waits until `condition` is true, 30 s at most. A page that is being loaded counts as false.
@@ -312,7 +200,11 @@ impl Page {
                 place["hit"] == json!(true),
                 "{selector} is covered by something"
             );
-            self.press_and_release(&place).await?;
+            let [x, y] = ["x", "y"].map(|axis| place[axis].as_f64().unwrap_or_default());
+            match &self.tab {
+                Tab::Cdp(tab) => tab.click_at(x, y).await?,
+                Tab::Bidi(tab) => tab.click_at(x, y).await?,
+            }
             // A page that the click has left knows nothing of it.
             let landed = self
                 .evaluate("globalThis.__aim ? globalThis.__aim.end() : true")
@@ -327,17 +219,6 @@ impl Page {
         }
     }
 
-    async fn press_and_release(&self, place: &Value) -> Result<()> {
-        for kind in ["mouseMoved", "mousePressed", "mouseReleased"] {
-            let params = json!({
-                "type": kind, "x": place["x"], "y": place["y"],
-                "button": if kind == "mouseMoved" { "none" } else { "left" }, "clickCount": 1,
-            });
-            self.call("Input.dispatchMouseEvent", params).await?;
-        }
-        Ok(())
-    }
-
     /// Replaces what stands in a text field, as typing would.
     ///
     /// # Errors
@@ -349,18 +230,32 @@ impl Page {
             json!(selector)
         ))
         .await?;
-        if text.is_empty() {
-            let key = json!({"type": "keyDown", "key": "Delete", "windowsVirtualKeyCode": 46});
-            self.call("Input.dispatchKeyEvent", key).await?;
-        } else {
-            self.call("Input.insertText", json!({"text": text})).await?;
+        match (&self.tab, text.is_empty()) {
+            (Tab::Cdp(tab), true) => tab.press_delete().await,
+            (Tab::Cdp(tab), false) => tab.type_text(text).await,
+            (Tab::Bidi(tab), true) => tab.press_delete().await,
+            (Tab::Bidi(tab), false) => tab.type_text(text).await,
         }
-        Ok(())
     }
 
     /// What the tab has printed so far.
     pub fn console(&self) -> &Console {
         &self.console
+    }
+
+    /// Waits until a line with this text has been printed, 30 s at most.
+    ///
+    /// # Errors
+    /// None was; the text shows what was.
+    pub async fn printed(&self, text: &str) -> Result<()> {
+        let deadline = Instant::now() + LIMIT;
+        let is_it = |line: &ConsoleLine| line.text.contains(text);
+        while !self.console.lines().iter().any(is_it) {
+            let lines = self.console.lines();
+            ensure!(Instant::now() < deadline, "no {text} in {lines:#?}");
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
     }
 
     /// Fails if the tab, its workers or its frames printed an error or a warning or threw, but for
@@ -381,9 +276,10 @@ impl Page {
     /// # Errors
     /// The browser refuses, or is gone.
     pub async fn screenshot(&self) -> Result<Vec<u8>> {
-        let params = json!({"format": "png", "captureBeyondViewport": false});
-        let answer = self.call("Page.captureScreenshot", params).await?;
-        let data = answer["data"].as_str().context("a picture has data")?;
+        let data = match &self.tab {
+            Tab::Cdp(tab) => tab.screenshot().await?,
+            Tab::Bidi(tab) => tab.screenshot().await?,
+        };
         Ok(base64::Engine::decode(
             &base64::engine::general_purpose::STANDARD,
             data,
@@ -395,8 +291,9 @@ impl Page {
     /// # Errors
     /// The browser refuses, or is gone.
     pub async fn close(self) -> Result<()> {
-        let params = json!({"targetId": self.target});
-        self.cdp.call(None, "Target.closeTarget", params).await?;
-        Ok(())
+        match self.tab {
+            Tab::Cdp(tab) => tab.close().await,
+            Tab::Bidi(tab) => tab.close().await,
+        }
     }
 }

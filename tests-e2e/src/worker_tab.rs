@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::chromium::Chromium;
+use crate::browser::Browser;
 use crate::page::{LIMIT, Page};
 
-/// What a browser prints when the sandbox's policy blocks one of its self-test's probes.
-const BLOCKED_PROBES: [&str; 1] = ["Content Security Policy"];
+/// What Chromium and Firefox print when the sandbox's policy blocks one of its self-test's probes.
+const BLOCKED_PROBES: [&str; 2] = ["Content Security Policy", "Content-Security-Policy"];
 
 /// A worker page in a tab of its own profile.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ impl WorkerTab {
     ///
     /// # Errors
     /// The page does not offer it.
-    pub async fn open(browser: &Chromium, invite_url: &str) -> Result<Self> {
+    pub async fn open(browser: &Browser, invite_url: &str) -> Result<Self> {
         Self::new(browser.open_isolated(invite_url).await?).await
     }
 
@@ -32,7 +32,7 @@ impl WorkerTab {
     ///
     /// # Errors
     /// The page does not offer to start.
-    pub async fn open_beside(browser: &Chromium, other: &Self, invite_url: &str) -> Result<Self> {
+    pub async fn open_beside(browser: &Browser, other: &Self, invite_url: &str) -> Result<Self> {
         Self::new(browser.open_beside(&other.page, invite_url).await?).await
     }
 
@@ -46,7 +46,7 @@ impl WorkerTab {
     ///
     /// # Errors
     /// It does not join.
-    pub async fn join(browser: &Chromium, invite_url: &str) -> Result<Self> {
+    pub async fn join(browser: &Browser, invite_url: &str) -> Result<Self> {
         let tab = Self::open(browser, invite_url).await?;
         tab.start().await?;
         Ok(tab)

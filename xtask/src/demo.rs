@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use shared::qr;
-use tests_e2e::{ApiClient, Chromium, ServerProcess, ServerSetup, WorkerTab};
+use tests_e2e::{ApiClient, Browser, BrowserKind, ServerProcess, ServerSetup, WorkerTab};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{build, tools};
@@ -42,7 +42,7 @@ pub(crate) struct Args {
 /// Builds, starts and shows everything.
 pub(crate) fn run(args: &Args) -> Result<()> {
     tools::ensure_wasm_target()?;
-    let browser = tools::ensure_browser()?;
+    let browser = tools::ensure_browser(BrowserKind::Chromium)?;
     build::run()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -123,10 +123,10 @@ fn port(asked: Option<u16>) -> Result<u16> {
 }
 
 /// Two volunteers: each a browser with a profile of its own, Start pressed.
-async fn open_tabs(invite_url: &str) -> Result<Vec<Chromium>> {
+async fn open_tabs(invite_url: &str) -> Result<Vec<Browser>> {
     let mut browsers = Vec::new();
     for number in 1..=TABS {
-        let browser = Chromium::launch().await?;
+        let browser = Browser::launch(BrowserKind::Chromium).await?;
         WorkerTab::join(&browser, invite_url).await?;
         println!("browser worker {number} of {TABS} joined");
         browsers.push(browser);

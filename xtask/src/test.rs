@@ -2,6 +2,7 @@
 //! cheapest to find. The test runner comes last, so that its closing lines close the run.
 
 use anyhow::{Context, Result, ensure};
+use tests_e2e::BrowserKind;
 
 use crate::{tidy, tools, wasm};
 
@@ -18,9 +19,10 @@ const PAGE_CRATES: [&str; 2] = ["--package=worker-wasm", "--package=client-wasm"
 /// Runs everything; the first fault ends it.
 pub(crate) fn run(args: &Args) -> Result<()> {
     tools::ensure_wasm_target()?;
-    tools::ensure_browser()?.context(
-        "the browser tests need Chromium or Chrome: install one, or set CHROMIUM to its path",
-    )?;
+    for kind in BrowserKind::ALL {
+        tools::ensure_browser(kind)?
+            .with_context(|| format!("the browser tests need it: {}", kind.how_to_get()))?;
+    }
     ensure!(
         tools::ensure_node()?,
         "the test of a client in JavaScript needs Node 20 or newer: install it"

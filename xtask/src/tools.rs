@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use tests_e2e::BrowserKind;
 
 /// The target that pages are compiled for.
 pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
@@ -89,16 +90,16 @@ pub(crate) fn ensure_wasm_target() -> Result<()> {
     })
 }
 
-/// A Chromium or Chrome: one that is installed, or one that apt can install because we are root.
-/// `None` where neither is possible.
-pub(crate) fn ensure_browser() -> Result<Option<PathBuf>> {
-    if let Some(browser) = tests_e2e::chromium::find() {
+/// A browser: one that is installed, or one that apt can install because we are root. `None` where
+/// neither is possible.
+pub(crate) fn ensure_browser(kind: BrowserKind) -> Result<Option<PathBuf>> {
+    if let Some(browser) = kind.find() {
         return Ok(Some(browser));
     }
-    if !install("chromium")? {
+    if !install(kind.package())? {
         return Ok(None);
     }
-    Ok(tests_e2e::chromium::find())
+    Ok(kind.find())
 }
 
 /// Sees to it that `node` can be run: it is there, or apt can install it because we are root.

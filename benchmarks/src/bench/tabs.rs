@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use tests_e2e::artifacts::program;
-use tests_e2e::{Chromium, ServerSetup, WorkerTab};
+use tests_e2e::{Browser, BrowserKind, ServerSetup, WorkerTab};
 
 use crate::job::{self, KEY};
 use crate::report::{Table, grouped};
@@ -27,7 +27,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
     let invite = api.invite_url()?;
     let mut tabs = Vec::new();
     for _ in 0..TABS {
-        let browser = Chromium::launch().await?;
+        let browser = Browser::launch(BrowserKind::Chromium).await?;
         let tab = WorkerTab::join(&browser, &invite).await?;
         tabs.push((browser, tab));
     }

@@ -14,7 +14,7 @@ use shared::ids::Nonce;
 use shared::plan::{Plan, Sharding};
 use shared::wire::{ResultStatus, ShardResult, ToServer};
 use tempfile::TempDir;
-use tests_e2e::{Chromium, WorkerTab, artifacts};
+use tests_e2e::{Browser, BrowserKind, WorkerTab, artifacts};
 
 use crate::canary::Canary;
 use crate::cluster;
@@ -97,7 +97,7 @@ async fn no_attack_on_the_sandbox_gets_anywhere() -> Result<()> {
     let data = TempDir::new()?;
     let pages = cluster::setup(&data)?.start()?;
     let mut server = HostileServer::start(pages.base()).await?;
-    let browser = Chromium::launch().await?;
+    let browser = Browser::launch(BrowserKind::Chromium).await?;
     let worker = WorkerTab::open(&browser, &server.invite_url()).await?;
     worker.page().evaluate(TRAPS).await?;
     let address = worker.page().evaluate("location.href").await?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use serde_json::json;
-use tests_e2e::{Chromium, Page};
+use tests_e2e::{Browser, BrowserKind, Page};
 
 /// A page as an address, so that these tests need no server.
 fn html(body: &str) -> String {
@@ -15,7 +15,7 @@ fn html(body: &str) -> String {
     url
 }
 
-async fn console_of(browser: &Chromium, body: &str) -> Result<Page> {
+async fn console_of(browser: &Browser, body: &str) -> Result<Page> {
     let page = browser.open(&html(body)).await?;
     page.wait_until("globalThis.done").await?;
     Ok(page)
@@ -23,7 +23,14 @@ async fn console_of(browser: &Chromium, body: &str) -> Result<Page> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_page_or_its_worker_prints_or_throws_is_a_problem() -> Result<()> {
-    let browser = Chromium::launch().await?;
+    for kind in BrowserKind::ALL {
+        problems_are_seen(kind).await?;
+    }
+    Ok(())
+}
+
+async fn problems_are_seen(kind: BrowserKind) -> Result<()> {
+    let browser = Browser::launch(kind).await?;
     let worker = |code: &str| {
         format!(
             "<script>const w = new Worker('data:text/javascript,' + encodeURIComponent(`{code}`));\
@@ -37,7 +44,8 @@ async fn what_a_page_or_its_worker_prints_or_throws_is_a_problem() -> Result<()>
         (worker("Promise.reject(new Error('unhandled')); setTimeout(() => postMessage(1), 9)"), "unhandled"),
     ] {
         let page = console_of(&browser, &body).await?;
-        // What is printed and what is done come over the same connection, in order.
+        // It is printed elsewhere than where it is done, and may be told of a little later.
+        page.printed(expected).await?;
         let problem = page.check_console(&[]).expect_err(expected).to_string();
         assert!(problem.contains(expected), "{problem}");
         page.check_console(&[expected])?;
@@ -53,7 +61,14 @@ async fn what_a_page_or_its_worker_prints_or_throws_is_a_problem() -> Result<()>
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_click_reaches_only_what_a_person_could_click() -> Result<()> {
-    let browser = Chromium::launch().await?;
+    for kind in BrowserKind::ALL {
+        a_click_reaches(kind).await?;
+    }
+    Ok(())
+}
+
+async fn a_click_reaches(kind: BrowserKind) -> Result<()> {
+    let browser = Browser::launch(kind).await?;
     let page = browser
         .open(&html(
             "<button id=ok onclick=\"clicked = event.isTrusted\">ok</button>\
@@ -72,7 +87,14 @@ async fn a_click_reaches_only_what_a_person_could_click() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_click_follows_what_moves_away_and_hits_nothing_else() -> Result<()> {
-    let browser = Chromium::launch().await?;
+    for kind in BrowserKind::ALL {
+        a_click_follows(kind).await?;
+    }
+    Ok(())
+}
+
+async fn a_click_follows(kind: BrowserKind) -> Result<()> {
+    let browser = Browser::launch(kind).await?;
     let page = browser
         .open(&html(
             "<div id=gap></div><button id=other onclick='hitOther = true'>other</button><br>\
@@ -94,8 +116,15 @@ async fn a_click_follows_what_moves_away_and_hits_nothing_else() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_leaves_neither_processes_nor_its_profile() -> Result<()> {
+    for kind in BrowserKind::ALL {
+        a_browser_leaves_nothing(kind).await?;
+    }
+    Ok(())
+}
+
+async fn a_browser_leaves_nothing(kind: BrowserKind) -> Result<()> {
     for in_order in [true, false] {
-        let browser = Chromium::launch().await?;
+        let browser = Browser::launch(kind).await?;
         let (group, profile) = (browser.id(), browser.profile().to_owned());
         assert!(Path::new(&profile).is_dir());
         assert!(!processes_of_group(group).is_empty());

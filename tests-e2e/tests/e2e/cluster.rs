@@ -6,7 +6,9 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tests_e2e::{ApiClient, Chromium, ServerProcess, ServerSetup, WorkerTab, artifacts};
+use tests_e2e::{
+    ApiClient, Browser, BrowserKind, ServerProcess, ServerSetup, WorkerTab, artifacts,
+};
 
 /// The client key of every test server: 32 bytes as base64url.
 pub(crate) const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
@@ -17,26 +19,34 @@ pub(crate) const JOB_LIMIT: Duration = Duration::from_secs(180);
 /// A server and a browser, both ended with it.
 pub(crate) struct Cluster {
     pub(crate) server: ServerProcess,
-    pub(crate) browser: Chromium,
+    pub(crate) browser: Browser,
     /// Removed after the server has ended.
     data: TempDir,
 }
 
 impl Cluster {
-    /// A server as it is by default.
+    /// A server as it is by default, and a Chromium.
     pub(crate) async fn start() -> Result<Self> {
         Self::start_with(|setup| setup).await
     }
 
-    /// A server with settings of one's own.
+    /// A server with settings of one's own, and a Chromium.
     pub(crate) async fn start_with(
+        change: impl FnOnce(ServerSetup) -> ServerSetup,
+    ) -> Result<Self> {
+        Self::start_in(BrowserKind::Chromium, change).await
+    }
+
+    /// A server with settings of one's own, and a browser of this kind.
+    pub(crate) async fn start_in(
+        kind: BrowserKind,
         change: impl FnOnce(ServerSetup) -> ServerSetup,
     ) -> Result<Self> {
         let data = TempDir::with_prefix("cluster-test-")?;
         let server = change(setup(&data)?).start()?;
         Ok(Self {
             server,
-            browser: Chromium::launch().await?,
+            browser: Browser::launch(kind).await?,
             data,
         })
     }

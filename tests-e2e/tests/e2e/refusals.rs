@@ -8,7 +8,7 @@ use shared::ids::SessionId;
 use shared::time::UnixMillis;
 use shared::wire::{RefusalReason, ResultRow, SignedLeaf, ToServer};
 use tempfile::TempDir;
-use tests_e2e::{Chromium, WorkerTab};
+use tests_e2e::{Browser, BrowserKind, WorkerTab};
 
 use crate::cluster;
 use crate::hostile_server::{HostileServer, Tab};
@@ -21,7 +21,7 @@ async fn assignments_that_do_not_hold_are_refused_shown_reported_and_not_run() -
     let data = TempDir::new()?;
     let pages = cluster::setup(&data)?.start()?;
     let mut server = HostileServer::start(pages.base()).await?;
-    let browser = Chromium::launch().await?;
+    let browser = Browser::launch(BrowserKind::Chromium).await?;
     let worker = WorkerTab::open(&browser, &server.invite_url()).await?;
     worker.page().click("#start").await?;
     let mut tab = server.accept().await?;
