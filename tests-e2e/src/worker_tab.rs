@@ -10,8 +10,13 @@ use anyhow::Result;
 use crate::browser::Browser;
 use crate::page::{LIMIT, Page};
 
-/// What Chromium and Firefox print when the sandbox's policy blocks one of its self-test's probes.
-const BLOCKED_PROBES: [&str; 2] = ["Content Security Policy", "Content-Security-Policy"];
+/// What Chromium and Firefox print when the sandbox's policy blocks one of its self-test's probes:
+/// that it does, or the address that is not reached.
+const BLOCKED_PROBES: [&str; 3] = [
+    "Content Security Policy",
+    "Content-Security-Policy",
+    "//probe.invalid/",
+];
 
 /// A worker page in a tab of its own profile.
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 use anyhow::Result;
 use benchmarks::kernels::pi_hits;
 use serde_json::json;
-use tests_e2e::{ApiClient, WorkerTab};
+use tests_e2e::{ApiClient, BrowserKind, ServerSetup, WorkerTab};
 
 use crate::cluster::{Cluster, JOB_LIMIT, pi_script, sharded};
 
@@ -17,16 +17,22 @@ const AWAY: &[&str] = &[
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_survives_two_kills_of_its_server() -> Result<()> {
-    survives_two_kills("1").await
+    survives_two_kills(BrowserKind::Chromium, "1").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_survives_two_kills_with_the_default_time_to_reclaim() -> Result<()> {
-    survives_two_kills("15").await
+    survives_two_kills(BrowserKind::Chromium, "15").await
 }
 
-async fn survives_two_kills(reclaim_sec: &str) -> Result<()> {
-    let mut cluster = Cluster::start_with(|setup| setup.env("RECLAIM_SEC", reclaim_sec)).await?;
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_in_firefox_survives_two_kills_of_its_server() -> Result<()> {
+    survives_two_kills(BrowserKind::Firefox, "1").await
+}
+
+async fn survives_two_kills(kind: BrowserKind, reclaim_sec: &str) -> Result<()> {
+    let settings = |setup: ServerSetup| setup.env("RECLAIM_SEC", reclaim_sec);
+    let mut cluster = Cluster::start_in(kind, settings).await?;
     let tabs = cluster.join_two().await?;
     let (units, per_shard) = (80_000_000, 100_000);
     let job = cluster
