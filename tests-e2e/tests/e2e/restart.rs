@@ -8,11 +8,13 @@ use tests_e2e::{ApiClient, BrowserKind, ServerSetup, WorkerTab};
 
 use crate::cluster::{Cluster, JOB_LIMIT, pi_script, sharded};
 
-/// What a browser itself prints of a server that is away.
+/// What Chromium and Firefox themselves print of a server that is away.
 const AWAY: &[&str] = &[
     "ERR_CONNECTION_REFUSED",
     "WebSocket connection to",
     "ERR_CONNECTION_RESET",
+    "Firefox can’t establish a connection to the server",
+    "was interrupted while the page was loading",
 ];
 
 #[tokio::test(flavor = "multi_thread")]
