@@ -456,9 +456,13 @@ impl Job {
         let batch = std::mem::take(&mut self.batch);
         let is_changed = batch.is_switched || batch.end.is_some() || is_raised;
         if batch.completed.is_empty() && !is_changed {
+            let bytes = batch.verdicts.len() * RANGE_BYTES;
+            let verdicts = uncommitted.follow(self.id, &mut self.ledger, |ledger| {
+                ledger.defer(batch.verdicts, bytes)
+            });
             return Closed {
                 delta: None,
-                verdicts: self.ledger.defer(batch.verdicts),
+                verdicts,
                 contributions: batch.contributions,
             };
         }

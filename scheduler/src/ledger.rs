@@ -95,11 +95,14 @@ impl Ledger {
         to_persist
     }
 
-    /// Makes verdicts wait for everything that is pending; gives them back where nothing is.
-    pub(crate) fn defer(&mut self, verdicts: Vec<Verdict>) -> Vec<Verdict> {
+    /// Makes verdicts, which take `bytes` of memory, wait for everything that is pending; gives them
+    /// back where nothing is.
+    pub(crate) fn defer(&mut self, verdicts: Vec<Verdict>, bytes: usize) -> Vec<Verdict> {
         match self.pending.back_mut() {
             Some(last) => {
                 last.consequences.verdicts.extend(verdicts);
+                last.bytes += bytes;
+                self.bytes += bytes;
                 Vec::new()
             }
             None => verdicts,

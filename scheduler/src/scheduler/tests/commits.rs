@@ -228,3 +228,32 @@ fn it_is_said_when_too_much_is_uncommitted_to_take_more_in() {
     bench.commit(&deltas[0]);
     assert!(!bench.scheduler.is_congested());
 }
+
+#[test]
+fn answers_that_wait_for_a_commit_count_as_uncommitted() {
+    let mut bench = Bench::new();
+    let alice = bench.join(1, 256);
+    bench.submit_with(1, 100_000, |outline| {
+        outline.reducer = Some(Reducer::Collect { max_bytes: 1 << 30 });
+    });
+    let given = bench.given(alice);
+    let (small, large) = given.split_at(given.len() - 63);
+    bench.results(alice, small);
+    for one in large {
+        let result = ShardResult {
+            value: Some("1".repeat(1 << 20)),
+            ..result(0, ResultStatus::Returned)
+        };
+        bench.step(results_of(alice, *one, result));
+    }
+    assert!(!bench.scheduler.is_congested());
+    let again: Vec<Given> = small.iter().rev().copied().collect();
+    for _ in 0..64 {
+        bench.step(Event::WorkerLeft { session: alice });
+        bench.resume(1, small, Stage::Finished);
+        bench.prove(alice, small);
+        bench.results(alice, &again);
+        assert_eq!(bench.disposed(alice), [], "they wait");
+    }
+    assert!(bench.scheduler.is_congested());
+}
