@@ -30,7 +30,8 @@ pub(crate) type StoreFuture<T> = Pin<Box<dyn Future<Output = Result<T, StoreErro
 /// Called once, on any thread, when the fate of a delta is known. It must not block.
 pub(crate) type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
-/// A durable store. Its methods queue work and return at once.
+/// A durable store. Its methods queue work and return at once; what changes something fails with
+/// [`StoreError::Busy`] where too much is queued.
 pub(crate) trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// Stores a job that was just submitted.
     fn insert_job(&self, job: NewJob) -> StoreFuture<()>;
@@ -363,6 +364,9 @@ pub enum StoreError {
     /// The disk fails or may not be written.
     #[error("the disk cannot be used")]
     Disk,
+    /// Too much waits for it already; what was asked does not happen.
+    #[error("too much waits to be written")]
+    Busy,
     /// It has not answered yet; what was asked may still happen.
     #[error("it has not answered in time, what was asked may still happen")]
     Slow,

@@ -18,7 +18,6 @@ mod writer;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
@@ -26,7 +25,6 @@ use scheduler::Delta;
 use shared::ids::{Digest32, JobId, SessionId, ShardIndex, WorkerId};
 use shared::time::UnixMillis;
 use shared::wire::ShardResult;
-use tokio::sync::oneshot;
 
 use super::{
     Binding, Done, EndedJobs, InviteLink, InviteRecord, InviteUse, LinkedInvite, ListedInvite,
@@ -39,7 +37,7 @@ pub(crate) use folder::{lock, make_private_folder};
 use orders::{Order, Ordered, Standing};
 use read::Readers;
 use sweep::Sweeper;
-use writer::{Reply, Write};
+use writer::{Queue, Reply, Write};
 
 /// Accuracy with which it is known when a worker was here last, in milliseconds.
 const VISIT_MS: u64 = 3600 * 1000;
@@ -112,7 +110,7 @@ impl From<rusqlite::Error> for OpenError {
 /// A database that is open.
 #[derive(Debug)]
 pub(crate) struct SqliteStore {
-    writes: mpsc::Sender<Write>,
+    writes: Queue,
     readers: Readers,
     /// Held so that no other server opens the folder.
     _lock: File,
@@ -138,12 +136,8 @@ impl SqliteStore {
     }
 
     fn write<T: Send + 'static>(&self, write: impl FnOnce(Reply<T>) -> Write) -> StoreFuture<T> {
-        let (reply, answer) = oneshot::channel();
-        let sent = self.writes.send(write(reply));
-        Box::pin(async move {
-            sent.map_err(|_| StoreError::Closed)?;
-            answer.await.unwrap_or(Err(StoreError::Closed))
-        })
+        let answer = self.writes.ask(write);
+        Box::pin(async move { answer?.await.unwrap_or(Err(StoreError::Closed)) })
     }
 
     /// `read` takes the answer out that belongs to the order.
@@ -171,11 +165,7 @@ impl Store for SqliteStore {
     }
 
     fn persist(&self, delta: Box<Delta>, done: Done) {
-        if let Err(mpsc::SendError(Write::Persist { done, .. })) =
-            self.writes.send(Write::Persist { delta, done })
-        {
-            done(Err(StoreError::Closed));
-        }
+        self.writes.persist(delta, done);
     }
 
     fn job(&self, job: JobId) -> StoreFuture<Option<StoredJob>> {
@@ -208,13 +198,11 @@ impl Store for SqliteStore {
         let bind = {
             let writes = self.writes.clone();
             move || {
-                let (reply, answer) = oneshot::channel();
-                let write = Write::BindWorker {
+                writes.ask(|reply| Write::BindWorker {
                     worker,
                     secret,
                     reply,
-                };
-                writes.send(write).map(|()| answer)
+                })
             }
         };
         Box::pin(async move {
@@ -227,10 +215,7 @@ impl Store for SqliteStore {
                     Ok(Binding::Own)
                 }
                 Some(_) => Ok(Binding::Foreign),
-                None => {
-                    let answer = bind().map_err(|_| StoreError::Closed)?;
-                    answer.await.unwrap_or(Err(StoreError::Closed))
-                }
+                None => bind()?.await.unwrap_or(Err(StoreError::Closed)),
             }
         })
     }
@@ -268,9 +253,7 @@ impl Store for SqliteStore {
                 return Ok(standing.into());
             }
             let order = Box::new(Order::UseInvite { jti, worker });
-            let (reply, answer) = oneshot::channel();
-            let sent = writes.send(Write::Order { order, reply });
-            sent.map_err(|_| StoreError::Closed)?;
+            let answer = writes.ask(|reply| Write::Order { order, reply })?;
             let ordered = answer.await.unwrap_or(Err(StoreError::Closed))?;
             ordered.used().ok_or(StoreError::Failed)
         })
@@ -312,7 +295,8 @@ impl Store for SqliteStore {
     }
 
     fn close(&self) -> StoreFuture<()> {
-        self.write(|reply| Write::Close { reply })
+        let answer = self.writes.close();
+        Box::pin(async move { answer?.await.unwrap_or(Err(StoreError::Closed)) })
     }
 }
 

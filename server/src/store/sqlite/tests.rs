@@ -115,6 +115,26 @@ async fn whether_it_can_be_written_is_known_though_nothing_is() {
 }
 
 #[tokio::test]
+async fn what_waits_for_a_disk_that_hangs_is_bounded_and_the_rest_is_told_at_once() {
+    let folder = Folder::new();
+    let store = folder.open();
+    let other = Connection::open(folder.database()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let waiting: Vec<_> = (0..writer::MAX_WAITING)
+        .map(|_| store.check_writable())
+        .collect();
+    assert_eq!(store.check_writable().await, Err(StoreError::Busy));
+    drop(waiting);
+    let refused = store.insert_job(sharded_job(1)).await;
+    assert_eq!(refused, Err(StoreError::Busy), "who gives up still waits");
+    other.execute_batch("ROLLBACK").unwrap();
+    persist(&*store, delta(job_id(1), 1, 0..=0))
+        .await
+        .unwrap_err();
+    store.insert_job(sharded_job(1)).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_full_disk_is_reported_and_what_was_stored_stays() {
     let folder = Folder::new();
     drop(SqliteStore::open(folder.0.path(), None).unwrap());

@@ -1,12 +1,16 @@
 //! The writing thread: everything that waits goes into one transaction (group commit).
+//!
+//! What waits is bounded: deltas by the scheduler, which sends them, everything else here. Who asks
+//! and goes away leaves what was asked in the queue, so that a disk that hangs would fill the memory.
 
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use scheduler::Delta;
 use shared::ids::{Digest32, WorkerId};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::batch::{Applied, Ledger};
 use super::classify;
@@ -15,6 +19,9 @@ use super::outage::Outage;
 use super::sweep::Sweeper;
 use crate::store::{Binding, Done, NewInvite, NewJob, RecordedInvite, StoreError};
 
+/// Changes other than deltas that may wait: more than all sockets that wait for their welcome and all
+/// jobs that have a place in the mailbox.
+pub(super) const MAX_WAITING: usize = 16_384;
 /// Changes in one transaction at most.
 const MAX_BATCH: usize = 4096;
 /// Pause after a transaction that failed, so that a disk that stays full is not asked without end.
@@ -22,7 +29,21 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 /// For so long the last transaction tells how the next one would fare.
 const FRESH: Duration = Duration::from_secs(1);
 
-pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+type Answer<T> = oneshot::Receiver<Result<T, StoreError>>;
+
+/// Who waits for a change.
+pub(super) struct Reply<T> {
+    sender: oneshot::Sender<Result<T, StoreError>>,
+    /// Taken until the change is answered, whether or not anybody still waits for it.
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl<T> Reply<T> {
+    fn send(self, outcome: Result<T, StoreError>) {
+        // Who has gone away does not want to know.
+        let _ = self.sender.send(outcome);
+    }
+}
 
 /// A change, and who waits for it.
 pub(super) enum Write {
@@ -57,14 +78,68 @@ pub(super) enum Write {
     },
 }
 
+/// The queue of the thread.
+#[derive(Debug, Clone)]
+pub(super) struct Queue {
+    sender: mpsc::Sender<Write>,
+    room: Arc<Semaphore>,
+}
+
+impl Queue {
+    /// Queues a change.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] where [`MAX_WAITING`] wait already, [`StoreError::Closed`].
+    pub(super) fn ask<T>(
+        &self,
+        write: impl FnOnce(Reply<T>) -> Write,
+    ) -> Result<Answer<T>, StoreError> {
+        let place = Arc::clone(&self.room).try_acquire_owned();
+        let place = place.map_err(|_| StoreError::Busy)?;
+        self.send(write, Some(place))
+    }
+
+    /// Queues the end, for which there is always room.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`].
+    pub(super) fn close(&self) -> Result<Answer<()>, StoreError> {
+        self.send(|reply| Write::Close { reply }, None)
+    }
+
+    /// Queues a delta. The scheduler bounds how many wait.
+    pub(super) fn persist(&self, delta: Box<Delta>, done: Done) {
+        if let Err(mpsc::SendError(write)) = self.sender.send(Write::Persist { delta, done }) {
+            write.fail(StoreError::Closed);
+        }
+    }
+
+    fn send<T>(
+        &self,
+        write: impl FnOnce(Reply<T>) -> Write,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Result<Answer<T>, StoreError> {
+        let (sender, answer) = oneshot::channel();
+        let reply = Reply {
+            sender,
+            _place: place,
+        };
+        let sent = self.sender.send(write(reply));
+        sent.map_err(|_| StoreError::Closed).map(|()| answer)
+    }
+}
+
 /// Starts the thread. It ends at `Close`, or when every sender is gone.
-pub(super) fn start(connection: Connection, sweeper: Sweeper) -> mpsc::Sender<Write> {
+pub(super) fn start(connection: Connection, sweeper: Sweeper) -> Queue {
     let (sender, queue) = mpsc::channel();
     std::thread::Builder::new()
         .name("store".into())
         .spawn(move || Writer::new(connection, sweeper).run(&queue))
         .expect("a thread can be started");
-    sender
+    Queue {
+        sender,
+        room: Arc::new(Semaphore::new(MAX_WAITING)),
+    }
 }
 
 struct Writer {
@@ -101,7 +176,7 @@ impl Writer {
             writes.extend(queue.try_iter().take(MAX_BATCH - 1));
             if let Some(reply) = self.write_all(writes) {
                 drop(self.connection);
-                let _ = reply.send(Ok(()));
+                reply.send(Ok(()));
                 return;
             }
             if self.ledger.take_litter() {
@@ -127,7 +202,7 @@ impl Writer {
             self.commit(writes);
         }
         for probe in probes {
-            let _ = probe.send(self.probe());
+            probe.send(self.probe());
         }
         let mut later = later.into_iter();
         let reply = match later.next() {
@@ -238,17 +313,17 @@ impl Write {
         match (self, applied) {
             (write, Applied::Refused(error)) => write.fail(error),
             (Self::InsertJob { reply, .. } | Self::Probe { reply }, _) => {
-                let _ = reply.send(Ok(()));
+                reply.send(Ok(()));
             }
             (Self::Persist { done, .. }, _) => done(Ok(())),
             (Self::BindWorker { reply, .. }, Applied::Bound(binding)) => {
-                let _ = reply.send(Ok(binding));
+                reply.send(Ok(binding));
             }
             (Self::RecordInvite { reply, .. }, Applied::Recorded(recorded)) => {
-                let _ = reply.send(Ok(recorded));
+                reply.send(Ok(recorded));
             }
             (Self::Order { reply, .. }, Applied::Ordered(ordered)) => {
-                let _ = reply.send(Ok(ordered));
+                reply.send(Ok(ordered));
             }
             (
                 write @ (Self::BindWorker { .. }
@@ -263,17 +338,17 @@ impl Write {
     fn fail(self, error: StoreError) {
         match self {
             Self::InsertJob { reply, .. } | Self::Probe { reply } | Self::Close { reply } => {
-                let _ = reply.send(Err(error));
+                reply.send(Err(error));
             }
             Self::Persist { done, .. } => done(Err(error)),
             Self::BindWorker { reply, .. } => {
-                let _ = reply.send(Err(error));
+                reply.send(Err(error));
             }
             Self::RecordInvite { reply, .. } => {
-                let _ = reply.send(Err(error));
+                reply.send(Err(error));
             }
             Self::Order { reply, .. } => {
-                let _ = reply.send(Err(error));
+                reply.send(Err(error));
             }
         }
     }
