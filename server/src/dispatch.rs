@@ -67,6 +67,9 @@ pub(crate) enum Overloaded {
     /// Too many clients follow a job.
     #[error("too many streams are open")]
     Streams,
+    /// Too much waits to be stored.
+    #[error("the store is behind")]
+    Store,
 }
 
 /// What the task works with.
@@ -207,7 +210,8 @@ impl Dispatch {
     }
 
     /// Tells a job what its owner wants. It holds once the delta with the seq that is given back is
-    /// stored ([`JobView::stored_seq`]); `None` for a job that has ended, which does nothing.
+    /// stored ([`JobView::stored_seq`]); `None` for a job that has ended, which does nothing. A job can
+    /// be cancelled once, but paused and resumed without end: not while the store is behind.
     ///
     /// # Errors
     /// [`Overloaded`].
@@ -216,6 +220,9 @@ impl Dispatch {
         job: JobId,
         command: Command,
     ) -> Result<Option<u64>, Overloaded> {
+        if command != Command::Cancel && *self.is_congested.borrow() {
+            return Err(Overloaded::Store);
+        }
         self.ask(|reply| Letter::Control(job, command, reply)).await
     }
 
@@ -299,9 +306,16 @@ impl Dispatch {
         answer.await.map_err(|_| Overloaded::Mailbox)
     }
 
-    /// A worker was let in.
-    pub(crate) async fn join(&self, join: Join) {
-        let _ = self.letters.send(Letter::Join(Box::new(join))).await;
+    /// A worker was let in, whose hello came in a frame of `bytes`. Waits for room.
+    ///
+    /// # Errors
+    /// [`Overloaded`] after 10 s without room.
+    pub(crate) async fn join(&self, join: Join, bytes: usize) -> Result<(), Overloaded> {
+        let joined = async {
+            let room = self.room_for(bytes).await?;
+            self.send(Letter::Join(Box::new(join), room)).await
+        };
+        in_time(joined).await
     }
 
     /// A worker's socket is gone.
@@ -325,35 +339,46 @@ impl Dispatch {
         report: Report,
         bytes: usize,
     ) -> Result<(), Overloaded> {
-        let kib = bytes.div_ceil(1024).clamp(1, MAX_FRAME_KIB) as u32;
-        let room = Arc::clone(&self.frame_room).acquire_many_owned(kib);
         let mut is_congested = self.is_congested.clone();
         let passed = async {
             if matches!(report, Report::Results(_)) {
                 let relieved = is_congested.wait_for(|is_congested| !is_congested).await;
                 relieved.map_err(|_| Overloaded::Mailbox)?;
             }
-            let room = room.await.map_err(|_| Overloaded::Mailbox)?;
+            let room = self.room_for(bytes).await?;
             let letter = Letter::Report {
                 session,
                 connection,
                 report,
                 _room: room,
             };
-            self.letters
-                .send(letter)
-                .await
-                .map_err(|_| Overloaded::Mailbox)
+            self.send(letter).await
         };
-        tokio::time::timeout(PATIENCE, passed)
-            .await
-            .unwrap_or(Err(Overloaded::Mailbox))
+        in_time(passed).await
+    }
+
+    /// Room for a frame; the largest that can be is not waited for in vain.
+    async fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Overloaded> {
+        let kib = bytes.div_ceil(1024).clamp(1, MAX_FRAME_KIB) as u32;
+        let room = Arc::clone(&self.frame_room).acquire_many_owned(kib);
+        room.await.map_err(|_| Overloaded::Mailbox)
+    }
+
+    async fn send(&self, letter: Letter) -> Result<(), Overloaded> {
+        let sent = self.letters.send(letter).await;
+        sent.map_err(|_| Overloaded::Mailbox)
     }
 
     /// Closes every socket, and every one that comes later.
     pub(crate) async fn dismiss_all(&self) {
         let _ = self.letters.send(Letter::DismissAll).await;
     }
+}
+
+/// What waits for room does so for a while only.
+async fn in_time(waiting: impl Future<Output = Result<(), Overloaded>>) -> Result<(), Overloaded> {
+    let done = tokio::time::timeout(PATIENCE, waiting).await;
+    done.unwrap_or(Err(Overloaded::Mailbox))
 }
 
 /// Memory that an unfinished job may take, in KiB.
@@ -372,6 +397,7 @@ mod tests {
     use shared::time::UnixMillis;
 
     use super::*;
+    use crate::gateway::outbox;
     use crate::store::NewJob;
 
     fn uncongested() -> watch::Receiver<bool> {
@@ -437,6 +463,39 @@ mod tests {
         });
         reported.unwrap();
         assert!(mailbox.recv().await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_joins_with_much_in_hand_waits_for_room_like_a_report() {
+        let (letters, mut mailbox) = mpsc::channel(2);
+        let dispatch = Dispatch::new(letters, uncongested());
+        let (outbox, _outgoing) = outbox();
+        let join = |number| task::tests::join(number, outbox.clone());
+        let whole = MAX_FRAME_KIB * 1024;
+        dispatch.join(join(1), whole).await.unwrap();
+        assert_eq!(dispatch.join(join(2), 1).await, Err(Overloaded::Mailbox));
+        drop(mailbox.recv().await);
+        dispatch.join(join(2), 1).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn while_the_store_is_behind_a_job_can_be_cancelled_but_not_paused_and_resumed() {
+        let (letters, mut mailbox) = mpsc::channel(4);
+        let (_congestion, is_congested) = watch::channel(true);
+        let dispatch = Dispatch::new(letters, is_congested);
+        let job = JobId::from_random([1; 16]);
+        for command in [Command::Pause, Command::Resume] {
+            assert_eq!(dispatch.control(job, command).await, Err(Overloaded::Store));
+        }
+        assert!(mailbox.try_recv().is_err());
+        let (ordered, ()) = tokio::join!(dispatch.control(job, Command::Cancel), async {
+            let letter = mailbox.recv().await;
+            assert!(matches!(
+                letter,
+                Some(Letter::Control(_, Command::Cancel, _))
+            ));
+        });
+        assert_eq!(ordered, Err(Overloaded::Mailbox), "nobody answered");
     }
 
     #[test]

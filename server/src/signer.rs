@@ -110,3 +110,25 @@ fn deliver(batch: Vec<(Outbox, Item)>, mut signed: impl Iterator<Item = SignedLe
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::gateway::outbox;
+
+    #[tokio::test]
+    async fn who_sends_more_than_can_wait_waits_itself() {
+        let (queue, mut waiting) = mpsc::channel(QUEUE);
+        let signer = Signer { queue };
+        let (outbox, _outgoing) = outbox();
+        let send = || signer.after_leaves(outbox.clone(), Vec::new());
+        for _ in 0..QUEUE {
+            send().await;
+        }
+        assert_eq!(send().now_or_never(), None);
+        waiting.recv().await;
+        send().await;
+    }
+}

@@ -31,7 +31,7 @@ pub(super) enum Letter {
     SessionOf(WorkerId, oneshot::Sender<Option<SessionId>>),
     Dismiss(Dismissed, oneshot::Sender<u64>),
     Drain(SessionId, oneshot::Sender<()>),
-    Join(Box<Join>),
+    Join(Box<Join>, OwnedSemaphorePermit),
     Report {
         session: SessionId,
         connection: u64,

@@ -196,10 +196,12 @@ impl Sessions {
             .get_mut(&session)
             .and_then(|known| known.socket.as_mut());
         socket.is_some_and(|socket| {
-            if socket.known_contents.len() >= MAX_KNOWN_CONTENTS {
-                socket.known_contents.clear();
+            let known = &mut socket.known_contents;
+            let is_new = !known.contains(&hash);
+            if is_new && known.len() >= MAX_KNOWN_CONTENTS {
+                known.clear();
             }
-            socket.known_contents.insert(hash)
+            is_new && known.insert(hash)
         })
     }
 
@@ -220,5 +222,29 @@ impl Sessions {
             .collect();
         rows.sort_by(|a, b| a.worker.cmp(&b.worker));
         rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::task::tests::join;
+    use super::*;
+    use crate::gateway::outbox;
+
+    #[test]
+    fn a_content_is_sent_once_a_socket_and_again_to_who_was_sent_very_many() {
+        let mut sessions = Sessions::default();
+        let session = SessionId::from_bytes([1; 16]);
+        sessions.attach(join(1, outbox().0), Millis(0));
+        let hash = |number: usize| Digest32::of(&number.to_le_bytes());
+        for number in 0..MAX_KNOWN_CONTENTS {
+            assert!(sessions.needs_content(session, hash(number)));
+        }
+        assert!(!sessions.needs_content(session, hash(0)));
+        assert!(sessions.needs_content(session, hash(MAX_KNOWN_CONTENTS)));
+        assert!(
+            sessions.needs_content(session, hash(0)),
+            "all were forgotten"
+        );
     }
 }

@@ -132,7 +132,7 @@ impl Task {
                 self.step(Event::WorkerDraining { session }).await;
                 let _ = reply.send(());
             }
-            Letter::Join(join) => self.join(*join).await,
+            Letter::Join(join, _room) => self.join(*join).await,
             Letter::Report {
                 session,
                 connection,
@@ -223,7 +223,7 @@ fn capacity(workers: &[WorkerView]) -> Capacity {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
 
     use scheduler::SchedulerConfig;
@@ -279,7 +279,7 @@ mod tests {
         }
     }
 
-    fn join(number: u8, outbox: Outbox) -> Join {
+    pub(in crate::dispatch) fn join(number: u8, outbox: Outbox) -> Join {
         Join {
             session: SessionId::from_bytes([number; 16]),
             worker: format!("worker-{number}").parse().unwrap(),
@@ -337,7 +337,7 @@ mod tests {
         assert_eq!(orders.revoke("invite-2").await, Ok(true));
         assert!(orders.ban(third.0).await.unwrap().is_some());
         for join in joins {
-            dispatch.join(join).await;
+            dispatch.join(join, 100).await.unwrap();
         }
         let workers = dispatch.workers().await.unwrap();
         let names: Vec<_> = workers.iter().map(|it| it.worker.as_str()).collect();

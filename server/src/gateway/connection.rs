@@ -101,7 +101,8 @@ impl Connection {
             first = timeout(HELLO_TIMEOUT, self.first_message()) => first,
             () = gateway.stopping.cancelled() => return Err(End::Bye(ByeReason::ShuttingDown)),
         };
-        let hello = match first.map_err(|_| VIOLATION)?? {
+        let (first, bytes) = first.map_err(|_| VIOLATION)??;
+        let hello = match first {
             ToServer::Hello(hello) => hello,
             ToServer::Sync { .. }
             | ToServer::Tickets(_)
@@ -116,21 +117,23 @@ impl Connection {
         let admitted = admitted.map_err(End::Bye)?;
         let joined = self.gateway.seats.join(&seat);
         let joined = joined.ok_or(End::Bye(ByeReason::Full))?;
-        self.join(*hello, &admitted).await;
+        self.join(*hello, &admitted, bytes).await?;
         Ok((admitted, joined))
     }
 
-    async fn first_message(&mut self) -> Result<ToServer, End> {
+    /// The first message, and the bytes of its frame.
+    async fn first_message(&mut self) -> Result<(ToServer, usize), End> {
         for _ in 0..MAX_FRAMES_BEFORE_HELLO {
             let message = self.socket.recv().await;
+            let bytes = message_bytes(message.as_ref());
             if let Some(message) = self.decode(message)? {
-                return Ok(message);
+                return Ok((message, bytes));
             }
         }
         Err(End::Bye(ByeReason::Full))
     }
 
-    async fn join(&mut self, hello: Hello, admitted: &Admitted) {
+    async fn join(&mut self, hello: Hello, admitted: &Admitted, bytes: usize) -> Result<(), End> {
         tracing::info!(
             worker.id = %admitted.worker,
             resumes = admitted.resumes,
@@ -153,7 +156,8 @@ impl Connection {
             limits: self.gateway.settings.limits,
             outbox: self.outbox.clone(),
         };
-        self.gateway.dispatch.join(join).await;
+        let joined = self.gateway.dispatch.join(join, bytes).await;
+        joined.map_err(|_| End::Bye(ByeReason::Full))
     }
 
     /// Sends, receives and pings until the socket ends.

@@ -39,6 +39,14 @@ impl Default for Streams {
     }
 }
 
+impl Streams {
+    /// Room for one more, until it is dropped.
+    fn open(&self) -> Result<OwnedSemaphorePermit, Overloaded> {
+        let room = Arc::clone(&self.0).try_acquire_owned();
+        room.map_err(|_| Overloaded::Streams)
+    }
+}
+
 /// `GET /api/jobs/<id>/stream`
 pub(crate) async fn stream(
     State(app): State<App>,
@@ -46,8 +54,7 @@ pub(crate) async fn stream(
     job: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ApiError> {
     let job = super::job_id(job)?;
-    let room = Arc::clone(&app.streams.0).try_acquire_owned();
-    let room = room.map_err(|_| Overloaded::Streams)?;
+    let room = app.streams.open()?;
     // Watched before it is looked at, so that no change falls between.
     let watch = app.dispatch.watch(job).await?;
     let state = super::progress(&app, job).await?;
@@ -118,5 +125,19 @@ impl Follower {
         self.told = Some(members);
         let event = Event::default().event(name).json_data(told?);
         Some(event.expect("members are JSON"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_streams_are_open_at_the_same_time_and_no_more() {
+        let streams = Streams::default();
+        let mut open: Vec<_> = (0..MAX_STREAMS).map(|_| streams.open().unwrap()).collect();
+        assert_eq!(streams.open().unwrap_err(), Overloaded::Streams);
+        open.pop();
+        assert!(streams.open().is_ok());
     }
 }
