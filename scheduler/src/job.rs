@@ -30,7 +30,7 @@ const DELTA_BYTES: usize = 512;
 /// Memory that a range of shards takes, in bytes.
 const RANGE_BYTES: usize = 48;
 /// Workers that are remembered for not wanting a job; others are asked again.
-const MAX_REFUSERS: usize = 4096;
+pub(crate) const MAX_REFUSERS: usize = 4096;
 /// A shard that runs longer than so many times what nearly all others took is a straggler.
 const STRAGGLER_FACTOR: u64 = 2;
 

@@ -85,3 +85,19 @@ impl Retries {
         self.anywhere.contains(&shard) || self.elsewhere.contains_key(&shard)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_so_many_shards_wait_for_another_worker() {
+        let mut retries = Retries::default();
+        for shard in 0..=MAX_ELSEWHERE as u64 {
+            retries.insert(shard, Some(Millis(0)));
+        }
+        assert_eq!(retries.pop_anywhere(), Some(MAX_ELSEWHERE as u64));
+        assert_eq!(retries.pop_anywhere(), None);
+        assert_eq!(retries.len(), MAX_ELSEWHERE);
+    }
+}

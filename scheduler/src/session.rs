@@ -17,7 +17,7 @@ use crate::speed::{Latency, Speed};
 const MAX_TAKEN: u32 = MAX_UNDISPOSED_RESULTS as u32;
 
 /// Leaves of which nothing is left and that are still recognised.
-const MAX_CLOSED: usize = 64;
+pub(crate) const MAX_CLOSED: usize = 64;
 
 /// Refusals in a row, without a result between, after which a worker is left alone for a while.
 const MAX_REFUSALS: u32 = 8;

@@ -392,8 +392,9 @@ impl Session {
         for range in ranges {
             stop.extend(self.batches.forget(*range).running);
         }
-        if !self.parked.is_empty() && self.revoked_early.len() < MAX_REVOKED_EARLY {
-            self.revoked_early.extend(ranges);
+        if !self.parked.is_empty() {
+            let room = MAX_REVOKED_EARLY.saturating_sub(self.revoked_early.len());
+            self.revoked_early.extend(ranges.iter().take(room));
         }
         self.stop(stop);
     }

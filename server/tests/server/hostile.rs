@@ -4,7 +4,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 use shared::ids::{AttemptId, Nonce};
-use shared::limits::{MAX_ATTEMPTS_PER_LEAF, MAX_TICKETS_PER_FRAME};
+use shared::limits::{MAX_ATTEMPTS_PER_LEAF, MAX_RANGES_PER_MESSAGE, MAX_TICKETS_PER_FRAME};
 use shared::wire::{
     self, AttemptRange, ByeReason, Disposition, Held, Hello, ProtocolVersion, RefusalReason,
     Refused, ResultBatch, ResultRow, SignedLeaf, Stage, ToServer, ToWorker,
@@ -130,6 +130,16 @@ async fn frames_out_of_turn_or_shape_end_their_own_socket_only() {
         (
             "a beat of the same attempts over and over",
             ToServer::Beat { held: pile },
+        ),
+        (
+            "more refusals than a message may have",
+            ToServer::Refused(vec![
+                Refused {
+                    range: None,
+                    reason: RefusalReason::Malformed,
+                };
+                MAX_RANGES_PER_MESSAGE + 1
+            ]),
         ),
         (
             "a refusal beyond any leaf",

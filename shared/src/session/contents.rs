@@ -7,7 +7,7 @@ use crate::time::Millis;
 use crate::wire::RefusalReason;
 
 /// Bytes of contents that are kept although nothing needs them just then.
-const KEEP_BYTES: usize = 4 * 1024 * 1024;
+pub(super) const KEEP_BYTES: usize = 4 * 1024 * 1024;
 /// Tries to get a content.
 const MAX_TRIES: u32 = 4;
 /// Pause before the first repetition, doubled each time, in milliseconds.

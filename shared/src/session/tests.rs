@@ -4,6 +4,7 @@
     reason = "a test looks for one message among all"
 )]
 
+mod bounds;
 mod hostile;
 
 use std::convert::Infallible;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::job::{Job, MAX_REFUSERS};
 use shared::wire::{RefusalReason, Refused};
 
 #[test]
@@ -164,4 +165,15 @@ fn a_result_makes_up_for_refusals() {
         given = bench.work(alice, &given);
         assert_ne!(given, []);
     }
+}
+
+#[test]
+fn of_very_many_workers_that_refuse_a_job_the_last_are_asked_again() {
+    let mut job = Job::new(sharded(1, 1));
+    let name = |number: usize| -> WorkerId { format!("worker-{number}").parse().unwrap() };
+    for number in 0..=MAX_REFUSERS {
+        job.refused_by(&name(number));
+    }
+    assert!(job.is_refused_by(&name(MAX_REFUSERS - 1)));
+    assert!(!job.is_refused_by(&name(MAX_REFUSERS)));
 }

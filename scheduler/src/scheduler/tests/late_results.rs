@@ -1,4 +1,5 @@
 use super::*;
+use crate::session::MAX_CLOSED;
 use shared::limits::{LEASE_MS, RESUME_GRACE_MS};
 use shared::wire::Held;
 
@@ -351,6 +352,26 @@ fn only_so_many_attempts_that_were_taken_away_are_remembered() {
         bench.disposed(alice),
         [(oldest.range(), Disposition::Stale)]
     );
+}
+
+#[test]
+fn only_so_many_leaves_of_which_nothing_is_left_are_recognised() {
+    let mut bench = Bench::new();
+    let alice = bench.join(1, 1);
+    bench.submit(1, 1_000_000);
+    let first = bench.given(alice);
+    let mut given = first.clone();
+    while bench.assigned.len() <= MAX_CLOSED {
+        given = bench.work(alice, &given);
+    }
+    bench.results(alice, &first[..1]);
+    let range = first[0].range();
+    assert_eq!(bench.disposed(alice), [(range, Disposition::Duplicate)]);
+    while bench.assigned.len() <= 2 * MAX_CLOSED {
+        given = bench.work(alice, &given);
+    }
+    bench.results(alice, &first[..1]);
+    assert_eq!(bench.disposed(alice), [(range, Disposition::Refused)]);
 }
 
 #[test]
