@@ -26,5 +26,25 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         tools::run(&mut tools::cargo(build)?)
     })?;
     let harness = tools::target_dir()?.join("release/bench");
-    tools::run(std::process::Command::new(harness).args(&args.harness))
+    tools::run(std::process::Command::new(harness).args(&args.harness))?;
+    if args.harness.first().is_some_and(|what| what == "store") {
+        tools::step("size of the database", measure_completed_shards)?;
+    }
+    Ok(())
+}
+
+/// What completed shards take on the disk, in order and scattered. The order is not for a client to
+/// choose, so that a test of the store measures it.
+fn measure_completed_shards() -> Result<()> {
+    let test = [
+        "test",
+        "--release",
+        "--locked",
+        "--package=server",
+        "--lib",
+        "completed_shards_take",
+        "--",
+        "--nocapture",
+    ];
+    tools::run(tools::cargo(test)?.env("STORE_SHARDS", "10000000"))
 }

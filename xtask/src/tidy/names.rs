@@ -1,20 +1,21 @@
-//! ARCHITECTURE.md names real things: functions as `` `owner::function()` ``, files as
-//! `` `room/src/file.rs` ``.
+//! Documents name real things: functions as `` `owner::function()` ``, tests as
+//! `` `what_is_claimed_holds` ``, files as `` `room/src/file.rs` `` or `` `file.rs` ``.
 
 use std::path::Path;
 
 use super::File;
 use super::documents::outside_code;
 
-const DOCUMENT: &str = "ARCHITECTURE.md";
+const DOCUMENTS: [&str; 3] = ["ARCHITECTURE.md", "docs/BOUNDS.md", "docs/DURABILITY.md"];
 
 pub(super) fn check(files: &[File], root: &Path) -> Vec<String> {
     let mut faults = Vec::new();
-    for file in files.iter().filter(|file| file.path == DOCUMENT) {
+    let documents = files.iter();
+    for file in documents.filter(|file| DOCUMENTS.contains(&file.path.as_str())) {
         for (line, text) in outside_code(&file.text) {
             for span in code_spans(text) {
                 if !is_true(span, files, root) {
-                    faults.push(format!("{DOCUMENT}:{line}: there is no {span}"));
+                    faults.push(format!("{}:{line}: there is no {span}", file.path));
                 }
             }
         }
@@ -35,8 +36,22 @@ fn is_true(span: &str, files: &[File], root: &Path) -> bool {
             .iter()
             .any(|file| defines(file, function) && owner.is_none_or(|owner| has(file, owner)));
     }
+    if is_claim(span) {
+        return files.iter().any(|file| defines(file, span));
+    }
+    if span.ends_with(".rs") && !span.contains('/') {
+        return files
+            .iter()
+            .any(|file| file.path.rsplit('/').next() == Some(span));
+    }
     let is_path = span.contains('/') && !span.contains([' ', '*', '<', ':', '{']);
     !is_path || span.starts_with('/') || root.join(span).exists()
+}
+
+/// Whether it is the name of a test.
+fn is_claim(span: &str) -> bool {
+    let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    span.chars().all(is_name) && span.matches('_').count() >= 2
 }
 
 fn defines(file: &File, function: &str) -> bool {
@@ -75,11 +90,9 @@ mod tests {
     fn faults(text: &str) -> Vec<String> {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("server/src")).unwrap();
-        let code = "impl Signer {\n    fn sign(&self) {}\n}\n";
-        check(
-            &[file(DOCUMENT, text), file("server/src/signer.rs", code)],
-            root.path(),
-        )
+        let code = "impl Signer {\n    fn sign(&self) {}\n}\nfn a_leaf_is_signed() {}\n";
+        let files = [file(DOCUMENTS[0], text), file("server/src/signer.rs", code)];
+        check(&files, root.path())
     }
 
     #[test]
@@ -88,6 +101,9 @@ mod tests {
             "sign()",
             "Signer::sign()",
             "signer::sign()",
+            "a_leaf_is_signed",
+            "reducer_error",
+            "signer.rs",
             "server/src/",
             "a word",
         ] {
@@ -101,6 +117,8 @@ mod tests {
             "seal()",
             "Other::sign()",
             "Signer::sig()",
+            "a_leaf_is_sealed",
+            "seal.rs",
             "server/src/other.rs",
         ] {
             assert_eq!(
