@@ -1,14 +1,17 @@
 //! The worker's side of the protocol as a state machine: the same for a browser tab and for a
 //! native load generator.
 //!
-//! Lives here: joining, resuming, verifying, holding attempts and results until the server disposes
-//! of them, credit, beats, reconnect delays. Not here: the socket, timers and executors. Whoever
-//! drives it passes what happened to [`Session::handle`], carries out what
-//! [`Session::next_action`] says, asks [`Session::take_run`] for work whenever a slot is free, and
-//! calls again at [`Session::next_deadline`]. Nothing but `take_run` gives out anything to run.
+//! Lives here: joining, resuming, and who of the parts does what. Not here: proving what is assigned
+//! (`session/assignments`), holding it until the server disposes of it (`session/batches`), credit and
+//! beats (`session/housekeeping`); nor the socket, timers and executors. Whoever drives it passes what
+//! happened to [`Session::handle`], carries out what [`Session::next_action`] says, asks
+//! [`Session::take_run`] for work whenever a slot is free, and calls again at
+//! [`Session::next_deadline`]. Nothing but `take_run` gives out anything to run.
 
+mod assignments;
 mod batches;
 mod contents;
+mod housekeeping;
 mod link;
 mod types;
 
@@ -16,6 +19,7 @@ use std::collections::VecDeque;
 
 use batches::Batches;
 use contents::ContentCache;
+use housekeeping::FLUSH_ROWS;
 use link::Link;
 
 #[cfg(test)]
@@ -24,32 +28,20 @@ mod tests;
 pub use types::{Action, Entropy, Input, LinkStatus, Notice, SessionConfig, Status, StopReason};
 
 use crate::envelope::{
-    Envelope, EnvelopeError, Identity, KeyRing, LeafJob, NonceCache, Run, StartError, TrustedClock,
-    Unverified,
+    EnvelopeError, Identity, KeyRing, LeafJob, NonceCache, Run, StartError, TrustedClock,
 };
 use crate::ids::{AttemptId, Digest32, JobId, Nonce};
-use crate::limits::{
-    BEAT_INTERVAL_MS, MAX_ATTEMPTS_PER_LEAF, MAX_RANGES_PER_MESSAGE, MAX_TICKETS_PER_FRAME,
-    MAX_UNDISPOSED_BYTES, MAX_UNDISPOSED_RESULTS, NONCE_CACHE_CAPACITY,
-};
+use crate::limits::{BEAT_INTERVAL_MS, MAX_TICKETS_PER_FRAME, NONCE_CACHE_CAPACITY};
 use crate::time::{Millis, Reading};
 use crate::wire::{
-    self, Assign, AttemptRange, ByeReason, Credential, Held, Hello, ProtocolVersion, RefusalReason,
-    Refused, ShardResult, SignedLeaf, Stage, ToServer, ToWorker, Welcome, WireError, WorkerLimits,
+    self, Assign, AttemptRange, ByeReason, Credential, Hello, ProtocolVersion, RefusalReason,
+    Refused, ShardResult, SignedLeaf, ToServer, ToWorker, Welcome, WireError, WorkerLimits,
 };
 
 /// Results wait this long for company while others are still running, in milliseconds.
 const FLUSH_MS: u64 = 10;
-/// Results that are sent without waiting for more.
-const FLUSH_ROWS: usize = 512;
 /// A server that does not answer hello within this time is given up, in milliseconds.
 const HELLO_TIMEOUT_MS: u64 = 15_000;
-/// Running attempts are listed in beats only if the sandbox proved to be alive this recently.
-const ALIVE_MS: u64 = 15_000;
-/// Assignments that wait for the time to be known.
-const MAX_PARKED: usize = 8;
-/// Revocations that wait with them: more than that and the next are only for what is known.
-const MAX_REVOKED_EARLY: usize = MAX_RANGES_PER_MESSAGE;
 /// Jobs that this device refuses are remembered up to this number, the oldest forgotten first.
 const MAX_REFUSED_JOBS: usize = 64;
 /// Frames from the server are at most this long, in bytes. Its own limit is for what it takes: the
@@ -312,93 +304,6 @@ impl Session {
         }
     }
 
-    fn time_answered(&mut self, now: Reading, signed: SignedLeaf, entropy: &mut dyn Entropy) {
-        let verified = match Envelope::new(signed).verify(&self.keys) {
-            Ok(verified) => verified,
-            Err(error) => return self.refuse_envelope(&error, None),
-        };
-        match self.clock.answer(&verified, now) {
-            Ok(()) => {
-                for (assign, was_tried) in std::mem::take(&mut self.parked) {
-                    self.assigned(now, assign, was_tried, entropy);
-                }
-                let revoked = std::mem::take(&mut self.revoked_early);
-                self.revoked(&revoked);
-            }
-            Err(error) => self.notice(Notice::TimeVoid(error)),
-        }
-    }
-
-    fn assigned(
-        &mut self,
-        now: Reading,
-        assign: Assign,
-        was_tried: bool,
-        entropy: &mut dyn Entropy,
-    ) {
-        let envelope = Envelope::new(assign.signed.clone());
-        let claimed = envelope.claimed_attempts();
-        let Some(time) = self.clock.now(now) else {
-            return self.park(assign, was_tried, claimed);
-        };
-        match self.prove(envelope, time) {
-            Ok(fresh) => {
-                self.contents.offer(&assign.contents);
-                self.accept(now, fresh);
-            }
-            Err(EnvelopeError::FromTheFuture { .. }) if !was_tried => {
-                self.sync(now, entropy);
-                self.park(assign, true, claimed);
-            }
-            Err(error) => self.refuse_envelope(&error, claimed),
-        }
-    }
-
-    fn prove(
-        &mut self,
-        envelope: Envelope<Unverified>,
-        time: crate::time::UnixMillis,
-    ) -> Result<Envelope<crate::envelope::Fresh>, EnvelopeError> {
-        let me = self
-            .identity
-            .as_ref()
-            .ok_or(EnvelopeError::ForeignSession)?;
-        envelope
-            .verify(&self.keys)?
-            .check_fresh(time, me, &mut self.seen)
-    }
-
-    fn park(&mut self, assign: Assign, was_tried: bool, claimed: Option<AttemptRange>) {
-        if self.parked.len() < MAX_PARKED {
-            self.parked.push_back((assign, was_tried));
-        } else {
-            self.refuse(claimed.as_slice(), RefusalReason::TimeUnknown);
-        }
-    }
-
-    fn accept(&mut self, now: Reading, fresh: Envelope<crate::envelope::Fresh>) {
-        let assignment = fresh.into_assignment();
-        let nonce = assignment.nonce();
-        self.contents.want(assignment.contents(), now.mono);
-        self.batches.insert(assignment, now.mono);
-        let refused = self
-            .batches
-            .withdraw_waiting(nonce, |job| self.refused_jobs.contains(&job));
-        self.refuse(&wire::to_ranges(refused), RefusalReason::JobRefused);
-    }
-
-    fn revoked(&mut self, ranges: &[AttemptRange]) {
-        let mut stop = Vec::new();
-        for range in ranges {
-            stop.extend(self.batches.forget(*range).running);
-        }
-        if !self.parked.is_empty() {
-            let room = MAX_REVOKED_EARLY.saturating_sub(self.revoked_early.len());
-            self.revoked_early.extend(ranges.iter().take(room));
-        }
-        self.stop(stop);
-    }
-
     fn dismissed(&mut self, now: Reading, reason: ByeReason, retry_after_ms: Option<u32>) {
         let has_token = matches!(self.config.credential, Credential::Session { .. });
         match (reason, &self.config.invite) {
@@ -531,86 +436,6 @@ impl Session {
             })
             .collect();
         self.send_joined(&ToServer::Refused(refusals));
-    }
-
-    /// What follows from time alone, and from whatever has changed.
-    fn housekeeping(&mut self, now: Reading, entropy: &mut dyn Entropy) {
-        if let Some(action) = self.link.tick(now.mono) {
-            self.actions.push_back(action);
-        }
-        for hash in self.contents.due_fetches(now.mono, self.link.is_joined()) {
-            self.actions.push_back(Action::Fetch(hash));
-        }
-        self.contents.shrink(|hash| self.batches.needs(hash));
-        if !self.link.is_joined() {
-            return;
-        }
-        if self.clock.wants_answer(now) {
-            self.sync(now, entropy);
-        }
-        self.flush_if_due(now);
-        self.beat_if_due(now);
-        self.tell_credit();
-    }
-
-    fn sync(&mut self, now: Reading, entropy: &mut dyn Entropy) {
-        let challenge = self.ask_time(now, entropy);
-        self.send(&ToServer::Sync { challenge });
-    }
-
-    fn flush_if_due(&mut self, now: Reading) {
-        let is_due = self.flush_at.is_some_and(|at| at <= now.mono);
-        if !is_due && self.batches.unsent() < FLUSH_ROWS && !self.batches.must_resend() {
-            return;
-        }
-        self.flush_at = None;
-        let most = self
-            .limits
-            .map_or(MAX_FRAME_BYTES, |limits| limits.max_frame_bytes as usize);
-        while let Some(frame) = self.batches.unsent_frame(most) {
-            self.send(&ToServer::Results(frame));
-        }
-    }
-
-    fn beat_if_due(&mut self, now: Reading) {
-        if now.mono < self.next_beat {
-            return;
-        }
-        self.next_beat = now.mono.plus(BEAT_INTERVAL_MS);
-        let is_alive = now.mono.since(self.alive_at) <= ALIVE_MS;
-        let held: Vec<Held> = self.batches.held(|stage| match stage {
-            Stage::Running => is_alive,
-            Stage::Queued | Stage::Finished => true,
-        });
-        self.send(&ToServer::Beat { held });
-    }
-
-    fn tell_credit(&mut self) {
-        let credit = self.credit();
-        let (old, new) = (self.credit_sent, credit);
-        if (old == 0) != (new == 0) || new > old.saturating_mul(2) || new < old / 2 {
-            self.credit_sent = new;
-            self.send(&ToServer::Credit { limit: new });
-        }
-    }
-
-    /// Attempts that this worker is willing to hold: never more than it will start within half of
-    /// their lifetime, and none while results pile up.
-    fn credit(&self) -> u32 {
-        let is_full = self.batches.counts().finished >= MAX_UNDISPOSED_RESULTS
-            || self.batches.finished_bytes() >= MAX_UNDISPOSED_BYTES;
-        if self.is_paused || is_full {
-            return 0;
-        }
-        let slots = u64::from(self.config.slots);
-        let by_pace = match (self.shard_us, self.batches.lifetime_ms()) {
-            (Some(us), Some(lifetime_ms)) => {
-                (lifetime_ms as f64 * 500.0 / us.max(1.0)) as u64 * slots
-            }
-            (_, _) => u64::MAX,
-        };
-        let most = (2 * MAX_ATTEMPTS_PER_LEAF) as u64 + slots;
-        u32::try_from(by_pace.clamp(slots, most)).expect("most fits u32")
     }
 
     fn notice(&mut self, notice: Notice) {

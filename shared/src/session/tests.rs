@@ -15,7 +15,9 @@ use crate::envelope::{AssignLeaf, Leaf, LeafJob, RunJsTask, Task, TimeLeaf, seal
 use crate::ids::{SessionId, ShardIndex, WorkerSecret};
 use crate::plan::{Plan, RandomMode, Sharding};
 use crate::time::UnixMillis;
-use crate::wire::{DeviceFacts, Disposed, Disposition, ResultBatch, ResultStatus, SelfTest};
+use crate::wire::{
+    DeviceFacts, Disposed, Disposition, Held, ResultBatch, ResultStatus, SelfTest, Stage,
+};
 
 const SERVER_NOW: u64 = 1_800_000_000_000;
 const CODE: &str = "return {hits: 1}";

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::ids::JobId;
+use crate::limits::MAX_UNDISPOSED_BYTES;
+use crate::session::assignments::{MAX_PARKED, MAX_REVOKED_EARLY};
 
 fn revoked(count: usize) -> ToWorker {
     ToWorker::Revoke(vec![range(99, 0, 1); count])

@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::limits::{MAX_JWS_BYTES, MAX_LEAF_BYTES, MAX_SLOTS, MIN_FRAME_BYTES};
+use crate::limits::{
+    MAX_ATTEMPTS_PER_LEAF, MAX_JWS_BYTES, MAX_LEAF_BYTES, MAX_SLOTS, MAX_UNDISPOSED_RESULTS,
+    MIN_FRAME_BYTES,
+};
 use crate::merkle;
 use crate::wire::ResultRow;
 
