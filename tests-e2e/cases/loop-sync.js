@@ -1,2 +1,3 @@
 // expect: ^timeout
+// limit-ms: 900
 for(;;){}

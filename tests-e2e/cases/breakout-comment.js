@@ -1,0 +1,2 @@
+// expect: ^error\|compile: SyntaxError
+return 1 /*

@@ -1,0 +1,4 @@
+// expect: ^(ok|error)
+-->
+return 1
+<!--

@@ -1,0 +1,2 @@
+// expect: ^error\|compile: SyntaxError
+with({}){return 1}

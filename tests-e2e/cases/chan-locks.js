@@ -1,0 +1,2 @@
+// expect: ^error
+return navigator.locks.request("x",()=>"ESCAPED")

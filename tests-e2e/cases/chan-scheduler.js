@@ -1,0 +1,2 @@
+// expect: ^ok\|"undefined,undefined,undefined"$
+return [typeof scheduler,typeof TaskController,typeof ServiceWorkerContainer].join()

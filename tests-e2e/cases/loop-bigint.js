@@ -1,0 +1,3 @@
+// expect: ^timeout
+// limit-ms: 900
+let x=3n;for(;;)try{x=x*x}catch{x=3n}

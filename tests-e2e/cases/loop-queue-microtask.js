@@ -1,0 +1,3 @@
+// expect: ^timeout
+// limit-ms: 900
+const again=()=>queueMicrotask(again);again();return new Promise(()=>{})

@@ -1,0 +1,3 @@
+// expect: ^timeout
+// limit-ms: 900
+return /^(a+)+$/.test("a".repeat(60)+"b")

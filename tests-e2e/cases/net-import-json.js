@@ -1,0 +1,2 @@
+// expect: BLOCKED|SyntaxError
+return import("data:application/json,1",{with:{type:"json"}}).then(()=>"ESCAPED",()=>"BLOCKED")

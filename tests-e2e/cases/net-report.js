@@ -1,0 +1,2 @@
+// expect: ^ok\|""$
+return ["reportError","ReportingObserver","PerformanceObserver","ReportBody","NavigationPreloadManager","PushManager","SyncManager","BackgroundFetchManager","fetchLater"].filter(k=>k in globalThis).join()

@@ -1,0 +1,3 @@
+// expect: ^timeout
+// limit-ms: 900
+return new Proxy({},{get(){for(;;);}})

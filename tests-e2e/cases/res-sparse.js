@@ -1,0 +1,2 @@
+// expect: ^(ok\|\{\"truncated\":true|error)
+const a=[];a[3e6]=1;return a

@@ -1,0 +1,3 @@
+// expect: ^(timeout|error)
+// limit-ms: 900
+throw new Proxy({},{has(){return true},get(){for(;;);}})

@@ -1,0 +1,2 @@
+// expect: BLOCKED
+return /invite|worker\?/.test(JSON.stringify(performance.getEntries?.()??[]))?"ESCAPED":"BLOCKED"

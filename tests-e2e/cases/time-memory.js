@@ -1,0 +1,2 @@
+// expect: BLOCKED|error
+return performance.measureUserAgentSpecificMemory().then(()=>"ESCAPED",()=>"BLOCKED")
