@@ -48,8 +48,6 @@ pub struct Scheduler {
     timers: Timers,
     uncommitted: Uncommitted,
     queues: Queues,
-    /// A session that gets nothing until it is free for a suspect shard.
-    clearing: Option<SessionId>,
     /// Jobs with shards that were given to a second worker.
     speculating: BTreeSet<JobId>,
     /// Sessions and jobs whose place in the queues may have changed in this step.
@@ -74,7 +72,6 @@ impl Scheduler {
             timers: Timers::default(),
             uncommitted: Uncommitted::default(),
             queues: Queues::default(),
-            clearing: None,
             speculating: BTreeSet::new(),
             touched_sessions: BTreeSet::new(),
             touched_jobs: BTreeSet::new(),

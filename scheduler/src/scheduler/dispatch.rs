@@ -59,6 +59,8 @@ pub(crate) struct Queues {
     pub(super) free: BTreeSet<(u64, SessionId)>,
     /// Jobs with shards that may only be handed out alone.
     pub(super) suspected: BTreeSet<JobId>,
+    /// The session that gets nothing until it is free for such a shard.
+    pub(super) clearing: Option<SessionId>,
     /// Sessions that run such a shard, or will next.
     pub(super) reserved: usize,
     /// Slots of all workers that may be given work.
@@ -85,6 +87,7 @@ impl Queues {
         move_place(&mut self.wanting, id, places.wanting, None);
         move_place(&mut self.backlog, id, places.backlog, None);
         move_place(&mut self.free, id, places.free, None);
+        self.note_clearing(id, false);
         self.reserved -= usize::from(places.is_reserved);
         self.slots -= u64::from(places.counted_slots);
         self.active -= usize::from(places.counted_slots > 0);
@@ -137,12 +140,21 @@ impl Queues {
         move_place(&mut self.wanting, id, old.wanting, new.wanting);
         move_place(&mut self.backlog, id, old.backlog, new.backlog);
         move_place(&mut self.free, id, old.free, new.free);
+        self.note_clearing(id, session.is_clearing);
         self.reserved += usize::from(new.is_reserved);
         self.reserved -= usize::from(old.is_reserved);
         self.slots = self.slots + u64::from(new.counted_slots) - u64::from(old.counted_slots);
         self.active += usize::from(new.counted_slots > 0);
         self.active -= usize::from(old.counted_slots > 0);
         session.places = new;
+    }
+
+    fn note_clearing(&mut self, id: SessionId, is_clearing: bool) {
+        if is_clearing {
+            self.clearing = Some(id);
+        } else {
+            self.clearing.take_if(|clearing| *clearing == id);
+        }
     }
 
     fn stamp(&mut self) -> u64 {

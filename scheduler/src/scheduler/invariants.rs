@@ -94,6 +94,8 @@ impl Scheduler {
     }
 
     fn check_queues(&self) {
+        let clearing = self.sessions.iter().filter(|(_, it)| it.is_clearing);
+        assert!(clearing.map(|(id, _)| *id).eq(self.queues.clearing));
         let active: Vec<&Session> = self.sessions.values().filter(|it| it.is_active()).collect();
         let slots: u64 = active.iter().map(|it| u64::from(it.slots)).sum();
         assert_eq!(self.queues.counts(), (slots, active.len()));

@@ -20,7 +20,7 @@ const RESERVED_PART: usize = 4;
 impl Scheduler {
     /// Hands out suspect shards to workers that are free, and sees to it that one becomes free.
     pub(super) fn serve_suspects(&mut self) {
-        if self.queues.suspected.is_empty() && self.clearing.is_none() {
+        if self.queues.suspected.is_empty() && self.queues.clearing.is_none() {
             return;
         }
         let jobs = self.queues.suspected.iter().take(MAX_LOOKED_AT);
@@ -33,7 +33,7 @@ impl Scheduler {
     fn serve_suspects_of(&mut self, job: JobId) {
         let free = self.queues.free.iter().take(MAX_LOOKED_AT);
         for (_, id) in free.copied().collect::<Vec<_>>() {
-            let is_kept = self.clearing == Some(id);
+            let is_kept = self.queues.clearing == Some(id);
             if is_kept || self.may_reserve() {
                 self.assign_suspect(id, job);
             }
@@ -47,7 +47,7 @@ impl Scheduler {
 
     /// Ends the wait of a worker that waits in vain, and lets another one begin.
     fn keep_clearing(&mut self) {
-        if let Some(id) = self.clearing {
+        if let Some(id) = self.queues.clearing {
             let is_waiting = self
                 .sessions
                 .get(&id)
@@ -55,7 +55,6 @@ impl Scheduler {
             if is_waiting && !self.queues.suspected.is_empty() {
                 return;
             }
-            self.clearing = None;
             self.set_clearing(id, false);
         }
         let line = self.queues.idle.iter().chain(&self.queues.wanting);
@@ -68,7 +67,6 @@ impl Scheduler {
             && self.queues.free.is_empty()
             && self.may_reserve()
         {
-            self.clearing = Some(id);
             self.set_clearing(id, true);
         }
     }
