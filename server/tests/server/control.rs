@@ -221,3 +221,22 @@ async fn stopping_everything_counts_what_had_not_ended() {
         );
     }
 }
+
+#[tokio::test]
+async fn an_order_that_is_not_stored_in_time_is_told_so_and_may_still_happen() {
+    let server = TestServer::start().await;
+    let id = server.client.submit("/api/jobs/run-js", &sharded(10)).await;
+    let database = server.folder.path().join("cluster.db");
+    let other = rusqlite::Connection::open(database).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let path = format!("/api/jobs/{id}/pause");
+    let refused = server.client.post(&path, &json!({})).await;
+    assert_eq!(
+        refused.error(503),
+        "The server cannot use its store: it has not answered in time, what was asked may still happen."
+    );
+    assert_eq!(server.client.job(&id).await["controlState"], "running");
+    other.execute_batch("ROLLBACK").unwrap();
+    let paused = order(&server.client, &id, "pause").await;
+    assert_eq!(paused["controlState"], "paused");
+}
