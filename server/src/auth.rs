@@ -41,7 +41,7 @@ impl FromRequestParts<App> for SessionWorker {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         bearer(&parts.headers)
-            .and_then(|token| app.tokens.check(token, app.clock.wall()))
+            .and_then(|token| app.tokens.check(token, app.clock.running()))
             .filter(|claims| app.orders.allow(claims))
             .map(|claims| Self {
                 worker: claims.worker,

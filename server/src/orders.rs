@@ -1,10 +1,12 @@
 //! What operators have ordered about invites and workers: held in memory, as the store has it, so that
 //! every hello and every request of a worker is held to it.
 //!
-//! An order is stored before it is in force. It is remembered until no token can be left that it
-//! concerns; bans are remembered for ever. Not here: ending the sessions that are up (`dispatch`).
+//! An order is stored before it is in force. It is remembered longer than any token can hold that it
+//! concerns: the clock alone ends none, as it may be set back and make such a token hold again, so only
+//! of very many those go whose time is up. Bans are remembered for ever. Not here: ending the sessions that are up (`dispatch`).
 
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use shared::ids::{Digest32, SessionId, WorkerId};
@@ -13,10 +15,10 @@ use shared::time::UnixMillis;
 
 use crate::clock::Clock;
 use crate::session_token::SessionClaims;
-use crate::store::{Profile, SessionOrder, Store, StoreError, StoredOrders};
+use crate::store::{MAX_ORDERS, Profile, SessionOrder, Store, StoreError, StoredOrders};
 
-/// For so long an order is remembered: no session token is made any more that it concerns, and none
-/// of those that were holds longer. An hour more, for clocks that are set.
+/// For so long an order has to hold: no session token is made any more that it concerns, and none of
+/// those that were holds longer. An hour more, to be on the safe side.
 const KEPT_MS: u64 = (SESSION_TOKEN_TTL_SEC + 3600) * 1000;
 
 /// Standing orders.
@@ -41,7 +43,7 @@ impl Orders {
     /// # Errors
     /// [`StoreError`] where it cannot be read.
     pub(crate) async fn load(store: Arc<dyn Store>, clock: Clock) -> Result<Self, StoreError> {
-        let known = store.orders(clock.wall()).await?.into();
+        let known = store.orders().await?.into();
         Ok(Self {
             clock,
             store,
@@ -148,20 +150,30 @@ impl Orders {
     }
 
     fn end(&self) -> UnixMillis {
-        self.clock.wall().plus(KEPT_MS)
+        self.clock.running().plus(KEPT_MS)
     }
 
-    /// To add an order; those that are over are forgotten.
+    /// To add an order; where there are too many, those that end first are forgotten, as in the store.
     fn changed(&self) -> MutexGuard<'_, Known> {
         let mut known = self.known();
-        let now = self.clock.wall();
-        known.revoked.retain(|_, until| *until >= now);
-        known.sessions.retain(|_, (_, until)| *until >= now);
+        if known.revoked.len() >= MAX_ORDERS {
+            forget_first(&mut known.revoked, |until| *until);
+        }
+        if known.sessions.len() >= MAX_ORDERS {
+            forget_first(&mut known.sessions, |(_, until)| *until);
+        }
         known
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn forget_first<K: Clone + Eq + Hash, V>(orders: &mut HashMap<K, V>, end: fn(&V) -> UnixMillis) {
+    let first = orders.iter().min_by_key(|(_, order)| end(order));
+    if let Some(first) = first.map(|(key, _)| key.clone()) {
+        orders.remove(&first);
     }
 }
 

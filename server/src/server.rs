@@ -14,7 +14,6 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, AppParts, PublicKey};
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::dispatch::{Dispatch, DispatchParts, MAX_LISTED};
 use crate::edge;
@@ -77,8 +76,9 @@ impl Server {
     ) -> Result<Self, StartError> {
         let key = SigningKey::from_base64(&secrets.private_key_b64, &secrets.public_key_b64)?;
         let key = Arc::new(key);
-        let store: Arc<dyn Store> =
-            Arc::new(SqliteStore::open(&config.data_dir, config.retention)?);
+        let store = SqliteStore::open(&config.data_dir, config.retention)?;
+        let clock = store.clock();
+        let store: Arc<dyn Store> = Arc::new(store);
         let unfinished = store.unfinished_jobs().await?;
         let ended = store.ended_jobs(MAX_LISTED).await?;
         let address = listener.local_addr()?;
@@ -88,7 +88,6 @@ impl Server {
             frame.max_bytes = config.max_frame_bytes,
             "starting"
         );
-        let clock = Clock::start();
         let scheduler = SchedulerConfig {
             reclaim_ms: config.reclaim_ms,
             ..SchedulerConfig::default()
@@ -230,6 +229,7 @@ impl Server {
             ..
         } = self;
         let store = Arc::clone(&app.store);
+        let jumps = tokio::spawn(app.clock.tell_jumps());
         let mut served = tokio::spawn(edge::serve(
             listener,
             router(app.clone()),
@@ -243,6 +243,7 @@ impl Server {
             _ = &mut dispatch_task => anyhow::bail!("the dispatching task has ended; see the log"),
         }
         tracing::info!("stopping");
+        jumps.abort();
         app.gateway.stop();
         app.dispatch.dismiss_all().await;
         let _ = tokio::time::timeout(shutdown_grace, &mut served).await;

@@ -1,7 +1,8 @@
 //! Session tokens: what opens a worker's session again, or a new one after a reload.
 //!
 //! `s1.<claims>.<mac>`: postcard and HMAC-SHA256, both base64url without padding, under a key
-//! derived from the invite secret for this purpose alone. Not here: whether the worker may still
+//! derived from the invite secret for this purpose alone. They age by the running time (`clock`): a
+//! wall clock that is set ends none and prolongs none. Not here: whether the worker may still
 //! join for other reasons (`gateway::admission`).
 
 use base64::Engine;
@@ -58,7 +59,7 @@ impl SessionTokens {
         }
     }
 
-    /// A token that holds for a day.
+    /// A token that holds for a day of running time.
     pub(crate) fn issue(&self, claims: SessionClaims, now: UnixMillis) -> String {
         let stamped = Stamped {
             claims,

@@ -24,6 +24,9 @@ use shared::reduce::ReducerState;
 use shared::time::UnixMillis;
 use shared::wire::ShardResult;
 
+/// Revocations that are remembered, and orders about sessions.
+pub(crate) const MAX_ORDERS: usize = 100_000;
+
 /// Answer of a store.
 pub(crate) type StoreFuture<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
 
@@ -79,12 +82,13 @@ pub(crate) trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// The same, and remembers that it did: each worker counts once.
     fn use_invite(&self, jti: String, worker: WorkerId) -> StoreFuture<InviteUse>;
 
-    /// From here on an invite lets nobody in, nor do the session tokens of those who came by it. It
-    /// is remembered until `until`. False for one that is not known.
+    /// From here on an invite lets nobody in, nor do the session tokens of those who came by it. Of
+    /// more than [`MAX_ORDERS`] revocations those are forgotten that need not hold for longest, as
+    /// `until` and the end of the invite say. False for one that is not known.
     fn revoke_invite(&self, jti: String, until: UnixMillis) -> StoreFuture<bool>;
 
-    /// Remembers until `until` what an operator wants of a session. One that is to end stays so,
-    /// whatever is ordered later.
+    /// Remembers what an operator wants of a session, bounded as revocations are. One that is to end
+    /// stays so, whatever is ordered later.
     fn order_session(
         &self,
         session: SessionId,
@@ -98,8 +102,8 @@ pub(crate) trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// The opposite.
     fn unban_worker(&self, worker: WorkerId) -> StoreFuture<Option<Profile>>;
 
-    /// Everything that operators have ordered and that is remembered at `now`.
-    fn orders(&self, now: UnixMillis) -> StoreFuture<StoredOrders>;
+    /// Everything that operators have ordered.
+    fn orders(&self) -> StoreFuture<StoredOrders>;
 
     /// Whether changes can be stored at this moment: how the last one fared if that was just now,
     /// else how a small one fares that changes nothing.
@@ -202,8 +206,10 @@ pub(crate) struct EndedJob {
     pub job: JobId,
     /// When it was accepted.
     pub created_at: UnixMillis,
-    /// When it ended.
+    /// When it ended, by the wall clock.
     pub ended_at: UnixMillis,
+    /// When it ended, by the running time, which says how long it is kept.
+    pub kept_from: UnixMillis,
     /// What it is.
     pub task: TaskBrief,
     /// How it was cut.
@@ -287,9 +293,9 @@ pub(crate) struct Profile {
 /// What operators have ordered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct StoredOrders {
-    /// Invites that let nobody in, by their ids, each with the end of this order.
+    /// Invites that let nobody in, by their ids, each with the time until which it has to.
     pub revoked: Vec<(String, UnixMillis)>,
-    /// What is wanted of sessions, each with the end of this order.
+    /// What is wanted of sessions, each with the time until which it has to hold.
     pub sessions: Vec<(SessionId, SessionOrder, UnixMillis)>,
     /// Workers that are banned, and the digests of their secrets.
     pub banned: Vec<(WorkerId, Digest32)>,

@@ -27,6 +27,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         tools::ensure_node()?,
         "the test of a client in JavaScript needs Node 20 or newer: install it"
     );
+    ensure!(
+        tools::ensure_faketime()?,
+        "the tests of the server need libfaketime to set its clock: install `faketime`"
+    );
     if args.filter.is_none() {
         tools::step("formatting", formatting)?;
         tools::step("tidy", tidy::run)?;

@@ -108,6 +108,12 @@ pub(crate) fn ensure_node() -> Result<bool> {
     Ok(is_installed("node") || (install("nodejs")? && is_installed("node")))
 }
 
+/// Sees to it that `libfaketime` is there, with which the tests of the server set its clock; or apt can
+/// install it because we are root. Whether it is there.
+pub(crate) fn ensure_faketime() -> Result<bool> {
+    Ok(is_installed("faketime") || (install("faketime")? && is_installed("faketime")))
+}
+
 /// Installs a package of a Debian-like system; false where we are not root or there is no apt.
 fn install(package: &str) -> Result<bool> {
     if !(is_root() && is_installed("apt-get")) {

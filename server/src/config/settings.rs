@@ -160,7 +160,8 @@ settings! {
     WS_HEARTBEAT_TIMEOUT_MS = "12000", Kind::Int(2000, DAY_MS);
     /// Slots that one worker may offer; more than 256 mean 256.
     WORKER_MAX_CONCURRENT_JOBS = "8", Kind::Int(1, MAX_SAFE_INTEGER);
-    /// Days for which a job that has ended is kept with its result; 0 keeps it for ever.
+    /// Days for which a job that has ended is kept with its result; only those count in
+    /// which the server runs. 0 keeps it for ever.
     RESULT_RETENTION_DAYS = "0", Kind::Int(0, 3650);
     /// Events of a job that are kept.
     JOB_EVENT_BUFFER_SIZE = "4000", Kind::Int(100, MAX_SAFE_INTEGER);

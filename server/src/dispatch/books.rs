@@ -9,10 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use scheduler::{Contribution, Ending, HeldShard, Scheduler, WorkerView};
-use shared::api::{
-    ActiveShard, ClusterMetrics, IsoTime, JobMetrics, JobStatus, RuntimeMetrics, ShardContext,
-    TaskBrief,
-};
+use shared::api::{ActiveShard, ClusterMetrics, IsoTime, RuntimeMetrics, ShardContext, TaskBrief};
 use shared::ids::{JobId, WorkerId};
 use shared::plan::Plan;
 use shared::time::{Millis, UnixMillis};
@@ -93,7 +90,7 @@ impl Books {
         completed: u64,
         failed: u64,
         ending: Ending,
-        at: UnixMillis,
+        at: Moment,
     ) {
         self.history.ended(job, completed, failed, ending, at);
     }
@@ -110,6 +107,7 @@ impl Books {
         {
             return Arc::clone(look);
         }
+        self.forget_removed(at.running);
         let views = scheduler.workers();
         let last_seen = |view: &WorkerView| sessions.last_seen(view.session);
         let now = IsoTime(at.wall);
@@ -133,10 +131,9 @@ impl Books {
         now: IsoTime,
     ) -> RuntimeMetrics {
         let holder = |job| scheduler.holder(job);
-        let mut report = self
+        let report = self
             .history
             .report(scheduler.progress(), has_workers, holder);
-        report.jobs.retain(|line| !self.is_removed(line, now));
         RuntimeMetrics {
             now,
             queue_depth: report.queue_depth,
@@ -147,11 +144,12 @@ impl Books {
         }
     }
 
-    /// Whether the store has removed a job, or is about to.
-    fn is_removed(&self, line: &JobMetrics, now: IsoTime) -> bool {
-        let has_ended = matches!(line.status, JobStatus::Done | JobStatus::Failed);
-        let age_ms = now.0.0.saturating_sub(line.updated_at.0.0);
-        has_ended && self.retention_ms.is_some_and(|kept| age_ms > kept)
+    /// Forgets the jobs that the store has removed, or is about to.
+    fn forget_removed(&mut self, now: UnixMillis) {
+        if let Some(kept_ms) = self.retention_ms {
+            let before = UnixMillis(now.0.saturating_sub(kept_ms));
+            self.history.remove_ended_before(before);
+        }
     }
 
     /// Shards of sharded jobs that workers hold.

@@ -13,6 +13,7 @@ use shared::ids::{JobId, WorkerId};
 use shared::plan::Plan;
 use shared::time::UnixMillis;
 
+use super::tally::Moment;
 use crate::standing;
 use crate::store::{EndedJob, EndedJobs};
 
@@ -31,7 +32,7 @@ pub(super) struct Brief {
 pub(super) struct History {
     running: BTreeMap<JobId, Running>,
     /// The newest in front.
-    ended: VecDeque<JobMetrics>,
+    ended: VecDeque<Ended>,
     done: u64,
     failed: u64,
     cancelled: u64,
@@ -47,6 +48,13 @@ struct Running {
     last_worker: Option<WorkerId>,
 }
 
+#[derive(Debug)]
+struct Ended {
+    line: JobMetrics,
+    /// By the running time.
+    kept_from: UnixMillis,
+}
+
 /// What there is to do, as [`History::report`] gathers it.
 #[derive(Debug, Default)]
 pub(super) struct Report {
@@ -60,7 +68,7 @@ impl History {
     pub(super) fn load(ended: EndedJobs) -> Self {
         Self {
             running: BTreeMap::new(),
-            ended: ended.newest.into_iter().map(line_of_ended).collect(),
+            ended: ended.newest.into_iter().map(Ended::from).collect(),
             done: ended.done,
             failed: ended.failed,
             cancelled: ended.cancelled,
@@ -102,7 +110,7 @@ impl History {
         completed: u64,
         failed_shards: u64,
         ending: Ending,
-        at: UnixMillis,
+        at: Moment,
     ) {
         let Some(running) = self.running.remove(&job) else {
             return;
@@ -112,19 +120,25 @@ impl History {
         if let Plan::Sharded(_) = brief.plan {
             self.ended_shards = self.ended_shards.saturating_add(completed);
         }
-        let mut line = line_of_ended(EndedJob {
+        let mut ended = Ended::from(EndedJob {
             job,
             created_at: brief.created_at,
-            ended_at: at,
+            ended_at: at.wall,
+            kept_from: at.running,
             task: brief.task,
             plan: brief.plan,
             completed,
             failed_shards,
             ending,
         });
-        line.assigned_worker_id = whole(brief.plan).and(running.last_worker);
-        self.ended.push_front(line);
+        ended.line.assigned_worker_id = whole(brief.plan).and(running.last_worker);
+        self.ended.push_front(ended);
         self.ended.truncate(MAX_LISTED);
+    }
+
+    /// Jobs that ended before `before`, by the running time, are listed no more.
+    pub(super) fn remove_ended_before(&mut self, before: UnixMillis) {
+        self.ended.retain(|ended| ended.kept_from >= before);
     }
 
     const fn count_of(&mut self, ending: Ending) -> &mut u64 {
@@ -167,7 +181,9 @@ impl History {
             let assigned = whole(running.brief.plan).and_then(|()| holder(job));
             Some(running.line(job, &progress, has_workers, assigned.cloned()))
         });
-        report.jobs = running.chain(self.ended.iter().cloned()).collect();
+        report.jobs = running
+            .chain(self.ended.iter().map(|ended| ended.line.clone()))
+            .collect();
         report
             .jobs
             .sort_by_key(|line| std::cmp::Reverse(line.updated_at));
@@ -211,6 +227,15 @@ impl Running {
             created_at: IsoTime(self.brief.created_at),
             updated_at: IsoTime(self.updated_at),
             shards: shards(plan, progress.completed, progress.failed),
+        }
+    }
+}
+
+impl From<EndedJob> for Ended {
+    fn from(job: EndedJob) -> Self {
+        Self {
+            kept_from: job.kept_from,
+            line: line_of_ended(job),
         }
     }
 }
@@ -261,6 +286,14 @@ mod tests {
         JobId::from_random(bytes)
     }
 
+    fn at(ms: u64) -> Moment {
+        Moment {
+            mono: shared::time::Millis(ms),
+            wall: UnixMillis(ms),
+            running: UnixMillis(ms),
+        }
+    }
+
     fn brief(plan: Plan) -> Brief {
         Brief {
             task: TaskBrief::RunJs { timeout_ms: 0 },
@@ -298,7 +331,7 @@ mod tests {
         history.began(job(1), brief(sharded(10)), UnixMillis(1));
         history.began(job(2), brief(Plan::Single), UnixMillis(2));
         history.began(job(3), brief(sharded(7)), UnixMillis(3));
-        history.ended(job(3), 7, 0, Ending::Done, UnixMillis(4));
+        history.ended(job(3), 7, 0, Ending::Done, at(4));
         let paused = JobProgress {
             is_paused: true,
             ..progress(10, 4, 2)
@@ -330,7 +363,7 @@ mod tests {
             history.began(job(number), brief(sharded(1)), UnixMillis(number));
         }
         for number in (0..all).filter(|number| number % 2 == 0) {
-            history.ended(job(number), 1, 0, Ending::Done, UnixMillis(number));
+            history.ended(job(number), 1, 0, Ending::Done, at(number));
         }
         let running = (0..all).filter(|number| number % 2 == 1);
         let running = running.map(|number| (job(number), progress(1, 0, 1)));
@@ -350,7 +383,7 @@ mod tests {
         assert_eq!(report.jobs[0].assigned_worker_id, Some(worker.clone()));
         assert_eq!(report.jobs[0].shards, None);
         history.contributed(job(1), &worker);
-        history.ended(job(1), 1, 0, Ending::Done, UnixMillis(2));
+        history.ended(job(1), 1, 0, Ending::Done, at(2));
         let report = history.report(std::iter::empty(), true, |_| None);
         assert_eq!(report.jobs[0].assigned_worker_id, Some(worker));
         assert_eq!(report.jobs[0].status, JobStatus::Done);

@@ -122,6 +122,7 @@ impl Shell {
         Moment {
             mono: self.clock.mono(),
             wall: self.clock.wall(),
+            running: self.clock.running(),
         }
     }
 
@@ -230,9 +231,9 @@ impl Shell {
                 failed,
                 ending,
             } => {
-                let now = self.clock.wall();
+                let now = self.now();
                 self.books.ended(job, completed, failed, ending, now);
-                self.journal.ended(job, now, ending);
+                self.journal.ended(job, now.wall, ending);
                 self.catalog.remove(job);
                 self.watchers.ended(job);
             }
@@ -263,7 +264,7 @@ impl Shell {
         outbox.send(&ToWorker::Welcome(Box::new(welcome)));
         let time = Leaf::Time(TimeLeaf {
             challenge,
-            now: self.clock.wall(),
+            now: self.clock.signing(),
         });
         self.signer.time(outbox.clone(), time).await;
     }
@@ -280,7 +281,7 @@ impl Shell {
             return;
         };
         let contents = self.inline_contents(session, &jobs);
-        let issued_at = self.clock.wall();
+        let issued_at = self.clock.signing();
         let leaf = Leaf::Assign(AssignLeaf {
             version: ProtocolVersion::V1,
             worker,

@@ -25,11 +25,12 @@ const RATE_MEMORY_MS: f64 = 60_000.0;
 /// No average is taken over less, in milliseconds.
 const MIN_RATE_MS: f64 = 1_000.0;
 
-/// The moment of an event, on both clocks.
+/// The moment of an event, on three clocks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moment {
     pub(super) mono: Millis,
     pub(super) wall: UnixMillis,
+    pub(super) running: UnixMillis,
 }
 
 #[derive(Debug)]
@@ -347,6 +348,7 @@ mod tests {
         Moment {
             mono: Millis(ms),
             wall: UnixMillis(1_767_225_600_000 + ms),
+            running: UnixMillis(ms),
         }
     }
 

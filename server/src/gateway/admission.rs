@@ -97,7 +97,7 @@ impl Gateway {
             worker: named.worker,
             session: named.session,
             resumes: allowed.resume() == Some(named.session),
-            token: self.tokens.issue(claims, self.clock.wall()),
+            token: self.tokens.issue(claims, self.clock.running()),
             invite: allowed.invite,
             secret,
             _claim: named.claim,
@@ -153,12 +153,11 @@ impl Gateway {
     }
 
     fn check_credential(&self, hello: &Hello) -> Result<Allowed, ByeReason> {
-        let now = self.clock.wall();
         match &hello.credential {
             Credential::Invite(token) => {
                 let claims = self
                     .invites
-                    .check(token, now)
+                    .check(token, self.clock.wall())
                     .map_err(|refusal| ByeReason::Unauthorized(refusal.reason().into()))?;
                 Ok(Allowed {
                     invite: claims.jti,
@@ -170,7 +169,7 @@ impl Gateway {
             Credential::Session { token, resume } => {
                 let claims = self
                     .tokens
-                    .check(token, now)
+                    .check(token, self.clock.running())
                     .filter(|claims| claims.worker == hello.worker)
                     .filter(|claims| self.orders.allow(claims))
                     .filter(|claims| *resume || self.orders.about(claims.session).is_none())

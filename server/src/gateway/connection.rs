@@ -260,7 +260,7 @@ impl Connection {
     async fn tell_time(&mut self, challenge: Nonce) {
         let leaf = Leaf::Time(TimeLeaf {
             challenge,
-            now: self.gateway.clock.wall(),
+            now: self.gateway.clock.signing(),
         });
         self.gateway.signer.time(self.outbox.clone(), leaf).await;
     }

@@ -14,6 +14,7 @@ mod outage;
 mod read;
 mod schema;
 mod sweep;
+mod times;
 mod writer;
 
 use std::fs::File;
@@ -37,6 +38,7 @@ pub(crate) use folder::{lock, make_private_folder};
 use orders::{Order, Ordered, Standing};
 use read::Readers;
 use sweep::Sweeper;
+use times::Times;
 use writer::{Queue, Reply, Write};
 
 /// Accuracy with which it is known when a worker was here last, in milliseconds.
@@ -112,6 +114,7 @@ impl From<rusqlite::Error> for OpenError {
 pub(crate) struct SqliteStore {
     writes: Queue,
     readers: Readers,
+    clock: Clock,
     /// Held so that no other server opens the folder.
     _lock: File,
 }
@@ -128,11 +131,18 @@ impl SqliteStore {
         let path = folder::database(data_dir)?;
         let mut connection = connect(&path)?;
         schema::migrate(&mut connection)?;
+        let clock = times::resume(&connection)?;
         Ok(Self {
-            writes: writer::start(connection, Sweeper::new(retention)),
+            writes: writer::start(connection, Times::new(clock), Sweeper::new(retention)),
             readers: Readers::new(path),
+            clock,
             _lock: lock,
         })
+    }
+
+    /// Clocks that go on from where those of the last server on this store were.
+    pub(crate) const fn clock(&self) -> Clock {
+        self.clock
     }
 
     fn write<T: Send + 'static>(&self, write: impl FnOnce(Reply<T>) -> Write) -> StoreFuture<T> {
@@ -195,6 +205,7 @@ impl Store for SqliteStore {
             self.readers
                 .read(move |connection| read::worker(connection, &worker))
         };
+        let clock = self.clock;
         let bind = {
             let writes = self.writes.clone();
             move || {
@@ -208,7 +219,7 @@ impl Store for SqliteStore {
         Box::pin(async move {
             match known.await? {
                 Some(known) if known.secret == secret => {
-                    if Clock::start().wall().since(known.last_seen) > VISIT_MS {
+                    if clock.wall().since(known.last_seen) > VISIT_MS {
                         // Whether it is noted does not matter to the worker.
                         let _ = bind();
                     }
@@ -285,9 +296,8 @@ impl Store for SqliteStore {
         self.order(Order::Unban(worker), Ordered::profile)
     }
 
-    fn orders(&self, now: UnixMillis) -> StoreFuture<StoredOrders> {
-        self.readers
-            .read(move |connection| orders::all(connection, now))
+    fn orders(&self) -> StoreFuture<StoredOrders> {
+        self.readers.read(orders::all)
     }
 
     fn check_writable(&self) -> StoreFuture<()> {

@@ -5,6 +5,7 @@
 mod api;
 mod backup;
 mod bad_input;
+mod clocks;
 mod control;
 mod edge;
 mod events;

@@ -28,7 +28,7 @@ async fn a_job_that_ended_too_long_ago_is_as_unknown_as_one_that_never_was() {
     let connection = Connection::open(folder.path().join("data/cluster.db")).unwrap();
     let age = |job: &str, ms: u64| {
         let id = job.replace('-', "");
-        let sql = "UPDATE job_states SET updated_ms = updated_ms - ?1 WHERE hex(job) = upper(?2)";
+        let sql = "UPDATE job_states SET ended_ms = ended_ms - ?1 WHERE hex(job) = upper(?2)";
         assert_eq!(connection.execute(sql, (ms, id)), Ok(1));
     };
     age(&jobs[0], 31 * DAY_MS);

@@ -9,4 +9,4 @@ mod worker;
 pub(crate) use http::{Answer, Client};
 pub(crate) use process::{Process, run_to_end, shown_on_terminal};
 pub(crate) use server::TestServer;
-pub(crate) use worker::{Offer, Worker, held, open, returned, value};
+pub(crate) use worker::{Assigned, Offer, Worker, held, open, returned, value};

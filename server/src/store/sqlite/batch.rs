@@ -15,9 +15,9 @@ use shared::wire::ShardResult;
 
 use super::codec::{encode, encode_spec};
 use super::orders::{Order, Ordered};
+use super::times::Times;
 use super::writer::Write;
 use super::{invites, read};
-use crate::clock::Clock;
 use crate::store::{Binding, NewJob, RecordedInvite, StoreError, ranges};
 
 /// `job_states.outcome`.
@@ -45,9 +45,11 @@ pub(super) enum Applied {
     Refused(StoreError),
 }
 
-/// What the writer remembers of the unfinished jobs that it writes; it can be forgotten at any time.
-#[derive(Debug, Default)]
+/// The clocks, and what the writer remembers of the unfinished jobs that it writes; that can be
+/// forgotten at any time.
+#[derive(Debug)]
 pub(super) struct Ledger {
+    pub(super) times: Times,
     open: HashMap<JobId, OpenJob>,
     /// A job has left rows that can never be read.
     has_litter: bool,
@@ -100,6 +102,20 @@ struct Folded<'d> {
 }
 
 impl Ledger {
+    pub(super) fn new(times: Times) -> Self {
+        Self {
+            times,
+            open: HashMap::new(),
+            has_litter: false,
+            workers: None,
+        }
+    }
+
+    /// Forgets everything that can be read again.
+    pub(super) fn forget(&mut self) {
+        *self = Self::new(Times::new(self.times.clock));
+    }
+
     /// Applies `writes` in one transaction; what became of each, in the same order. After an error
     /// nothing is applied and the ledger must be forgotten.
     pub(super) fn apply(
@@ -108,7 +124,7 @@ impl Ledger {
         writes: &[Write],
     ) -> rusqlite::Result<Vec<Applied>> {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let now = Clock::start().wall();
+        let now = self.times.clock.wall();
         let mut folded = BTreeMap::new();
         let applied = writes
             .iter()
@@ -128,6 +144,7 @@ impl Ledger {
         for (job, folded) in folded {
             self.write_folded(&transaction, job, &folded, now)?;
         }
+        self.times.note_beside(&transaction)?;
         transaction.commit()?;
         Ok(applied)
     }
@@ -289,7 +306,9 @@ impl Ledger {
         if !folded.skipped.is_empty() {
             insert_skipped(transaction, job, folded.last.seq, &folded.skipped)?;
         }
-        update_state(transaction, folded, now, is_readable)?;
+        let ended = folded.last.end.as_ref();
+        let ended_at = ended.map(|_| self.times.clock.running());
+        update_state(transaction, folded, (now, ended_at), is_readable)?;
         if folded.last.end.is_some() {
             self.open.remove(&job);
             delete_completed(transaction, job)
@@ -365,7 +384,7 @@ fn insert_job(transaction: &Transaction<'_>, job: &NewJob) -> rusqlite::Result<A
 fn update_state(
     transaction: &Transaction<'_>,
     folded: &Folded<'_>,
-    now: UnixMillis,
+    (now, ended_at): (UnixMillis, Option<UnixMillis>),
     is_readable: bool,
 ) -> rusqlite::Result<()> {
     let last = folded.last;
@@ -379,7 +398,8 @@ fn update_state(
     let sql = "UPDATE job_states SET updated_ms = ?2, seq = ?3, high_water = ?4, \
                completed = completed + ?5, failed_shards = ?6, \
                reducer_state = coalesce(?7, reducer_state), outcome = ?8, result = ?9, error = ?10, \
-               paused = ?11, sweep = (?12 AND EXISTS (SELECT 1 FROM job_rows r WHERE r.job = ?1)) \
+               paused = ?11, sweep = (?12 AND EXISTS (SELECT 1 FROM job_rows r WHERE r.job = ?1)), \
+               ended_ms = ?13 \
                WHERE job = ?1";
     transaction.prepare_cached(sql)?.execute(params![
         last.job.as_bytes(),
@@ -394,6 +414,7 @@ fn update_state(
         error,
         last.is_paused,
         !is_readable,
+        ended_at.map(|at| at.0),
     ])?;
     Ok(())
 }

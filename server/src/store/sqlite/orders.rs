@@ -6,7 +6,12 @@ use shared::ids::{Digest32, SessionId, WorkerId};
 use shared::time::UnixMillis;
 
 use super::codec::damaged;
-use crate::store::{InviteUse, Profile, SessionOrder, StoredOrders};
+use crate::store::{InviteUse, MAX_ORDERS, Profile, SessionOrder, StoredOrders};
+
+/// A table of orders, and its key.
+type Table = (&'static str, &'static str);
+const REVOKED: Table = ("revoked_invites", "jti");
+const SESSIONS: Table = ("session_orders", "session");
 
 /// `session_orders.state`.
 /// The greater holds.
@@ -83,16 +88,17 @@ impl Order {
                 use_invite(transaction, jti, worker).map(Ordered::Used)
             }
             Self::RevokeInvite { jti, until } => {
-                forget_ended(transaction, now)?;
-                revoke_invite(transaction, jti, *until).map(Ordered::Revoked)
+                let is_known = revoke_invite(transaction, jti, *until)?;
+                forget_excess(transaction, REVOKED)?;
+                Ok(Ordered::Revoked(is_known))
             }
             Self::Session {
                 session,
                 order,
                 until,
             } => {
-                forget_ended(transaction, now)?;
                 order_session(transaction, *session, *order, *until)?;
+                forget_excess(transaction, SESSIONS)?;
                 Ok(Ordered::Noted)
             }
             Self::Ban(worker) => ban(transaction, worker, Some(now)).map(Ordered::Profile),
@@ -204,11 +210,14 @@ fn order_session(
     Ok(())
 }
 
-fn forget_ended(transaction: &Transaction<'_>, now: UnixMillis) -> rusqlite::Result<()> {
-    for table in ["revoked_invites", "session_orders"] {
-        let sql = format!("DELETE FROM {table} WHERE until_ms < ?1");
-        transaction.prepare_cached(&sql)?.execute((now.0,))?;
-    }
+/// Of too many orders those go that end first. No clock alone makes one go: it may be set back.
+fn forget_excess(transaction: &Transaction<'_>, table: Table) -> rusqlite::Result<()> {
+    let (name, key) = table;
+    let sql = format!(
+        "DELETE FROM {name} WHERE {key} IN (SELECT {key} FROM {name} ORDER BY until_ms \
+         LIMIT max(0, (SELECT count(*) FROM {name}) - ?1))"
+    );
+    transaction.prepare_cached(&sql)?.execute((MAX_ORDERS,))?;
     Ok(())
 }
 
@@ -233,32 +242,27 @@ fn ban(
     }))
 }
 
-pub(super) fn all(connection: &Connection, now: UnixMillis) -> rusqlite::Result<StoredOrders> {
+pub(super) fn all(connection: &Connection) -> rusqlite::Result<StoredOrders> {
     Ok(StoredOrders {
-        revoked: revoked(connection, now)?,
-        sessions: sessions(connection, now)?,
+        revoked: revoked(connection)?,
+        sessions: sessions(connection)?,
         banned: banned(connection)?,
     })
 }
 
-fn revoked(
-    connection: &Connection,
-    now: UnixMillis,
-) -> rusqlite::Result<Vec<(String, UnixMillis)>> {
-    let sql = "SELECT jti, until_ms FROM revoked_invites WHERE until_ms >= ?1 ORDER BY jti";
+fn revoked(connection: &Connection) -> rusqlite::Result<Vec<(String, UnixMillis)>> {
+    let sql = "SELECT jti, until_ms FROM revoked_invites ORDER BY jti";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map((now.0,), |row| Ok((row.get(0)?, UnixMillis(row.get(1)?))))?;
+    let rows = statement.query_map((), |row| Ok((row.get(0)?, UnixMillis(row.get(1)?))))?;
     rows.collect()
 }
 
 fn sessions(
     connection: &Connection,
-    now: UnixMillis,
 ) -> rusqlite::Result<Vec<(SessionId, SessionOrder, UnixMillis)>> {
-    let sql = "SELECT session, state, until_ms FROM session_orders WHERE until_ms >= ?1 \
-               ORDER BY session";
+    let sql = "SELECT session, state, until_ms FROM session_orders ORDER BY session";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map((now.0,), |row| {
+    let rows = statement.query_map((), |row| {
         let order = match row.get(1)? {
             DRAINING => SessionOrder::Drain,
             ENDED => SessionOrder::End,

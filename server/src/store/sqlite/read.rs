@@ -133,8 +133,8 @@ const ENDED_COUNTS: &str = "SELECT outcome, count(*), sum(completed) \
      FROM job_states INDEXED BY ended_jobs WHERE outcome IS NOT NULL AND outcome <> 5 \
      GROUP BY outcome";
 
-const ENDED_NEWEST: &str = "SELECT id, created_ms, updated_ms, spec, completed, failed_shards, outcome \
-     FROM job_states INDEXED BY ended_jobs JOIN jobs ON id = job WHERE outcome IS NOT NULL AND outcome <> 5 \
+const ENDED_NEWEST: &str = "SELECT id, created_ms, updated_ms, ended_ms, spec, completed, failed_shards, \
+     outcome FROM job_states INDEXED BY ended_jobs JOIN jobs ON id = job WHERE outcome IS NOT NULL AND outcome <> 5 \
      ORDER BY updated_ms DESC LIMIT ?1";
 
 pub(super) fn ended_jobs(connection: &Connection, newest: usize) -> rusqlite::Result<EndedJobs> {
@@ -166,6 +166,7 @@ fn ended_job(row: &Row<'_>) -> rusqlite::Result<EndedJob> {
         job: JobId::from_bytes(row.get("id")?),
         created_at: UnixMillis(row.get("created_ms")?),
         ended_at: UnixMillis(row.get("updated_ms")?),
+        kept_from: UnixMillis(row.get("ended_ms")?),
         task: TaskBrief::from(&spec),
         plan: spec.plan(),
         completed: row.get("completed")?,

@@ -127,6 +127,19 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE workers ADD COLUMN banned_ms INTEGER;
     CREATE INDEX banned_workers ON workers (secret_digest) WHERE banned_ms IS NOT NULL;
     ",
+    "
+    -- Clocks of the server that go on whatever the wall clock does, as they were noted last.
+    CREATE TABLE own_times (
+        id         INTEGER PRIMARY KEY CHECK (id = 1),
+        running_ms INTEGER NOT NULL,
+        signing_ms INTEGER NOT NULL
+    ) STRICT;
+
+    -- When a job ended, by the running time, which says how long its result is kept.
+    ALTER TABLE job_states ADD COLUMN ended_ms INTEGER;
+    UPDATE job_states SET ended_ms = updated_ms WHERE outcome IS NOT NULL;
+    CREATE INDEX kept_jobs ON job_states (ended_ms) WHERE outcome IS NOT NULL;
+    ",
 ];
 
 /// Brings a database to the newest version.

@@ -1,7 +1,8 @@
 //! Deleting what can never be read again: jobs that are older than results are kept, and rows of jobs
 //! that ended without a result.
 //!
-//! In slices, between the transactions of those who wait. A job that is removed is unknown from the
+//! Their age is told by the running time (`clock`), so that no clock that is set makes them old. In
+//! slices, between the transactions of those who wait. A job that is removed is unknown from the
 //! first slice on; its rows follow. The file does not shrink: later changes use the freed pages.
 
 use std::time::{Duration, Instant};
@@ -10,7 +11,6 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use shared::time::UnixMillis;
 
 use super::batch::REMOVED;
-use crate::clock::Clock;
 
 /// Between two looks for something to delete.
 const LOOK_INTERVAL: Duration = Duration::from_secs(60);
@@ -57,17 +57,16 @@ impl Sweeper {
         self.next.elapsed() > PATIENCE
     }
 
-    /// Deletes a slice.
-    pub(super) fn sweep(&mut self, connection: &mut Connection) {
-        let more = self.slice(connection).unwrap_or_else(|error| {
+    /// Deletes a slice; `now` by the running time.
+    pub(super) fn sweep(&mut self, connection: &mut Connection, now: UnixMillis) {
+        let more = self.slice(connection, now).unwrap_or_else(|error| {
             tracing::warn!(%error, "what is no longer needed cannot be deleted yet");
             false
         });
         self.next = Instant::now() + if more { REST } else { LOOK_INTERVAL };
     }
 
-    fn slice(&self, connection: &mut Connection) -> rusqlite::Result<bool> {
-        let now = Clock::start().wall();
+    fn slice(&self, connection: &mut Connection, now: UnixMillis) -> rusqlite::Result<bool> {
         let expired_before = self.retention.and_then(|retention| {
             let ms = u64::try_from(retention.as_millis()).ok()?;
             now.0.checked_sub(ms).map(UnixMillis)
@@ -86,8 +85,8 @@ const SWEPT: &str = "SELECT job, outcome FROM job_states WHERE sweep = 1 LIMIT 1
 
 /// Jobs that ended before ?1, at most ?2; those that are removed already are not among them, as they
 /// are swept.
-const EXPIRED: &str = "SELECT job FROM job_states INDEXED BY ended_jobs \
-     WHERE outcome IS NOT NULL AND updated_ms < ?1 ORDER BY updated_ms LIMIT ?2";
+const EXPIRED: &str = "SELECT job FROM job_states INDEXED BY kept_jobs \
+     WHERE outcome IS NOT NULL AND ended_ms < ?1 ORDER BY ended_ms LIMIT ?2";
 
 fn is_due(connection: &Connection, before: Option<UnixMillis>) -> rusqlite::Result<bool> {
     if connection.prepare_cached(SWEPT)?.exists(())? {

@@ -143,8 +143,9 @@ async fn a_full_disk_is_reported_and_what_was_stored_stays() {
         .pragma_update(None, "max_page_count", 20)
         .unwrap();
     let store = SqliteStore {
-        writes: writer::start(connection, Sweeper::new(None)),
+        writes: writer::start(connection, Times::new(Clock::start()), Sweeper::new(None)),
         readers: Readers::new(folder.database()),
+        clock: Clock::start(),
         _lock: lock(folder.0.path()).unwrap(),
     };
     let mut stored = 0;
@@ -157,6 +158,29 @@ async fn a_full_disk_is_reported_and_what_was_stored_stays() {
     assert_eq!(refused, StoreError::Full);
     let unfinished = store.unfinished_jobs().await.unwrap();
     assert_eq!(unfinished.len(), usize::from(stored));
+}
+
+#[tokio::test]
+async fn of_too_many_orders_those_go_that_end_first_and_no_others() {
+    let folder = Folder::new();
+    let store = folder.open();
+    let other = connect(&folder.database()).unwrap();
+    let sql = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) \
+               INSERT INTO session_orders (session, state, until_ms) \
+               SELECT randomblob(16), 2, i FROM n";
+    other.execute(sql, (crate::store::MAX_ORDERS,)).unwrap();
+    let session = SessionId::from_bytes([7; 16]);
+    let ordered = store.order_session(session, SessionOrder::End, UnixMillis(3));
+    ordered.await.unwrap();
+    let sessions = store.orders().await.unwrap().sessions;
+    assert_eq!(sessions.len(), crate::store::MAX_ORDERS);
+    let is_kept = |end| {
+        sessions
+            .iter()
+            .any(|(_, _, until)| *until == UnixMillis(end))
+    };
+    assert!(!is_kept(1) && is_kept(2));
+    assert!(sessions.iter().any(|(it, ..)| *it == session));
 }
 
 #[tokio::test]
@@ -306,7 +330,7 @@ async fn of_too_many_workers_those_are_forgotten_that_stay_away_longest() {
         )
         .unwrap();
     assert_eq!(count, batch::MAX_WORKERS + 1);
-    let orders = store.orders(UnixMillis(0)).await.unwrap();
+    let orders = store.orders().await.unwrap();
     assert_eq!(orders.banned, [(banned, evil)], "never forgotten");
     assert_eq!(oldest, "worker-000004", "two more than there may be");
     let foreign = Digest32::of(b"foreign");

@@ -17,6 +17,7 @@ use super::classify;
 use super::orders::{Order, Ordered};
 use super::outage::Outage;
 use super::sweep::Sweeper;
+use super::times::Times;
 use crate::store::{Binding, Done, NewInvite, NewJob, RecordedInvite, StoreError};
 
 /// Changes other than deltas that may wait: more than all sockets that wait for their welcome and all
@@ -130,11 +131,11 @@ impl Queue {
 }
 
 /// Starts the thread. It ends at `Close`, or when every sender is gone.
-pub(super) fn start(connection: Connection, sweeper: Sweeper) -> Queue {
+pub(super) fn start(connection: Connection, times: Times, sweeper: Sweeper) -> Queue {
     let (sender, queue) = mpsc::channel();
     std::thread::Builder::new()
         .name("store".into())
-        .spawn(move || Writer::new(connection, sweeper).run(&queue))
+        .spawn(move || Writer::new(connection, times, sweeper).run(&queue))
         .expect("a thread can be started");
     Queue {
         sender,
@@ -152,10 +153,10 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(connection: Connection, sweeper: Sweeper) -> Self {
+    fn new(connection: Connection, times: Times, sweeper: Sweeper) -> Self {
         Self {
             connection,
-            ledger: Ledger::default(),
+            ledger: Ledger::new(times),
             last: None,
             outage: Outage::default(),
             sweeper,
@@ -167,7 +168,8 @@ impl Writer {
             let first = match queue.recv_timeout(self.sweeper.wait()) {
                 Ok(first) => first,
                 Err(RecvTimeoutError::Timeout) => {
-                    self.sweeper.sweep(&mut self.connection);
+                    self.sweep();
+                    self.note_times(Times::note_alone);
                     continue;
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -175,6 +177,7 @@ impl Writer {
             let mut writes = vec![first];
             writes.extend(queue.try_iter().take(MAX_BATCH - 1));
             if let Some(reply) = self.write_all(writes) {
+                self.note_times(Times::note);
                 drop(self.connection);
                 reply.send(Ok(()));
                 return;
@@ -183,8 +186,20 @@ impl Writer {
                 self.sweeper.wake();
             }
             if self.sweeper.is_overdue() {
-                self.sweeper.sweep(&mut self.connection);
+                self.sweep();
             }
+        }
+    }
+
+    fn sweep(&mut self) {
+        let now = self.ledger.times.clock.running();
+        self.sweeper.sweep(&mut self.connection, now);
+    }
+
+    /// If this fails, they are noted later, or with the next change.
+    fn note_times(&mut self, note: fn(&mut Times, &Connection) -> rusqlite::Result<()>) {
+        if let Err(error) = note(&mut self.ledger.times, &self.connection) {
+            tracing::debug!(%error, "the clocks cannot be noted");
         }
     }
 
@@ -244,7 +259,7 @@ impl Writer {
     fn try_commit(&mut self, writes: &[Write]) -> Result<Vec<Applied>, StoreError> {
         let attempt = self.ledger.apply(&mut self.connection, writes);
         let attempt = attempt.map_err(|error| {
-            self.ledger = Ledger::default();
+            self.ledger.forget();
             self.failed(&error, writes.len())
         });
         self.note(attempt.as_ref().map(|_| ()).map_err(Clone::clone));

@@ -1,11 +1,12 @@
 //! A worker that says what a test tells it to, and checks what it is told with `shared`.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use shared::envelope::{AssignLeaf, Envelope, KeyRing, Verified, VerifyingKey};
 use shared::ids::{AttemptId, Nonce, SessionId, WorkerId, WorkerSecret};
+use shared::time::UnixMillis;
 use shared::wire::{
     self, AttemptRange, ByeReason, Credential, DeviceFacts, Disposed, Disposition, Held, Hello,
     ProtocolVersion, ResultBatch, ResultRow, ResultStatus, SUBPROTOCOL, SelfTest, ShardResult,
@@ -106,6 +107,8 @@ pub(crate) struct Worker {
     early: VecDeque<ToWorker>,
     /// Set once it was let in.
     pub(crate) welcome: Option<Welcome>,
+    /// The time as the server told it, and when.
+    told: Option<(UnixMillis, Instant)>,
 }
 
 impl Worker {
@@ -117,6 +120,7 @@ impl Worker {
             keys,
             early: VecDeque::new(),
             welcome: None,
+            told: None,
         }
     }
 
@@ -138,6 +142,7 @@ impl Worker {
         };
         let time = worker.prove(*signed).time().unwrap();
         assert_eq!(time.challenge, offer.hello().challenge);
+        worker.told = Some((time.now, Instant::now()));
         worker
     }
 
@@ -150,6 +155,12 @@ impl Worker {
 
     pub(crate) fn welcome(&self) -> &Welcome {
         self.welcome.as_ref().expect("the worker was let in")
+    }
+
+    /// The server's time, as it told it when the worker was let in.
+    pub(crate) fn server_now(&self) -> UnixMillis {
+        let (told, heard) = self.told.expect("the worker was let in");
+        told.plus(u64::try_from(heard.elapsed().as_millis()).unwrap())
     }
 
     pub(crate) fn session(&self) -> SessionId {

@@ -5,6 +5,7 @@ use shared::wire::{ResultStatus, ShardResult};
 use tempfile::TempDir;
 
 use super::*;
+use crate::clock::Clock;
 use crate::store::contract::{delta, job_id, persist, sharded_job};
 use crate::store::sqlite::{DATABASE, SqliteStore};
 use crate::store::{Store, StoreError};
@@ -49,9 +50,14 @@ async fn collected(store: &SqliteStore, number: u8, end: JobEnd) {
     persist(store, end).await.unwrap();
 }
 
+/// Of a store that was just made.
+fn now() -> UnixMillis {
+    Clock::start().running()
+}
+
 fn age(connection: &Connection, number: u8, age: Duration) {
-    let ended = Clock::start().wall().0 - u64::try_from(age.as_millis()).unwrap();
-    let sql = "UPDATE job_states SET updated_ms = ?2 WHERE job = ?1";
+    let ended = now().0 - u64::try_from(age.as_millis()).unwrap();
+    let sql = "UPDATE job_states SET ended_ms = ?2 WHERE job = ?1";
     connection
         .execute(sql, params![job_id(number).as_bytes(), ended])
         .unwrap();
@@ -69,7 +75,7 @@ fn count(connection: &Connection, table: &str, number: u8) -> u64 {
 fn sweep_all(connection: &mut Connection, retention: Option<Duration>) -> u32 {
     let sweeper = Sweeper::new(retention);
     let mut slices = 0;
-    while sweeper.slice(connection).unwrap() {
+    while sweeper.slice(connection, now()).unwrap() {
         slices += 1;
     }
     slices
@@ -112,7 +118,11 @@ async fn a_removed_job_is_unknown_from_the_first_slice_on() {
     assert!(!first.is_empty());
     let mut connection = database(&folder);
     age(&connection, 1, 2 * DAY);
-    assert!(Sweeper::new(Some(DAY)).slice(&mut connection).unwrap());
+    assert!(
+        Sweeper::new(Some(DAY))
+            .slice(&mut connection, now())
+            .unwrap()
+    );
     assert!(count(&connection, "job_rows", 1) > 0, "there is more to do");
     assert_eq!(store.job(job_id(1)).await, Ok(None));
     assert_eq!(store.ended_jobs(10).await, Ok(Default::default()));
@@ -188,7 +198,7 @@ fn looking_for_something_to_delete_reads_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     drop(open(&folder, None));
     let connection = database(&folder);
-    for (sql, index) in [(SWEPT, "swept_jobs"), (EXPIRED, "ended_jobs")] {
+    for (sql, index) in [(SWEPT, "swept_jobs"), (EXPIRED, "kept_jobs")] {
         let mut statement = connection
             .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
             .unwrap();
