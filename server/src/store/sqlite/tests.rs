@@ -317,6 +317,7 @@ async fn of_too_many_workers_those_are_forgotten_that_stay_away_longest() {
                WHERE id IN ('worker-000001', 'worker-000002', 'banned')";
     other.execute_batch(sql).unwrap();
     assert_eq!(store.bind_worker(name(1), own).await, Ok(Binding::Own));
+    store.close().await.unwrap();
     drop(store);
 
     let store = folder.open();
