@@ -1,5 +1,7 @@
 //! `bench`: measures the server against physical baselines of the same run.
 
+#[path = "bench/browser.rs"]
+mod browser;
 #[path = "bench/echo.rs"]
 mod echo;
 #[path = "bench/job.rs"]
@@ -12,8 +14,6 @@ mod report;
 mod store;
 #[path = "bench/submit.rs"]
 mod submit;
-#[path = "bench/tabs.rs"]
-mod tabs;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -32,8 +32,8 @@ struct Args {
 enum Benchmark {
     /// Signed, verified, durable shard round trips by native workers.
     Load(load::Args),
-    /// Trivial shards in two real Chromium tabs.
-    Tabs(tabs::Args),
+    /// Two real Chromium tabs: rates, efficiency, verification, and what a volunteer feels.
+    Browser(browser::Args),
     /// What durability costs, and how long a server takes to start that has much to remember.
     Store(store::Args),
     /// Time and memory of submitting jobs of 10^6 and 10^9 shards.
@@ -47,7 +47,7 @@ enum Benchmark {
 async fn main() -> Result<()> {
     match Args::parse().benchmark {
         Benchmark::Load(args) => load::run(&args).await,
-        Benchmark::Tabs(args) => tabs::run(&args).await,
+        Benchmark::Browser(args) => browser::run(&args).await,
         Benchmark::Store(args) => store::run(&args).await,
         Benchmark::Submit => submit::run(),
         Benchmark::EchoServer(args) => echo::serve(&args).await,

@@ -402,6 +402,35 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 }
 
 impl Vectors {
+    /// Who verifies, and with which key.
+    fn verifier(&self) -> Result<(KeyRing, Identity), String> {
+        let key = VerifyingKey::from_spki_b64(&self.spki).map_err(|error| error.to_string())?;
+        if key.kid().to_string() != self.kid {
+            return Err("the key has another id".to_owned());
+        }
+        let worker = self.worker.parse();
+        let session = self.session.parse();
+        let me = Identity {
+            worker: worker.map_err(|_| "not a worker id".to_owned())?,
+            session: session.map_err(|_| "not a session id".to_owned())?,
+        };
+        Ok((KeyRing::new(key), me))
+    }
+
+    fn check(&self, keys: &KeyRing, me: &Identity) -> Result<(), String> {
+        let mut seen = NonceCache::new(self.cases.len());
+        for case in &self.cases {
+            let signed = case
+                .signed()
+                .ok_or_else(|| format!("{}: not hex", case.name))?;
+            let got = outcome(signed, keys, me, UnixMillis(self.now), &mut seen);
+            if got != case.expect {
+                return Err(format!("{}: {got} instead of {}", case.name, case.expect));
+            }
+        }
+        Ok(())
+    }
+
     /// The vectors as they are written to the repository.
     pub fn to_json(&self) -> String {
         let mut text = serde_json::to_string_pretty(self).expect("vectors are texts and numbers");
@@ -416,32 +445,26 @@ impl Vectors {
 /// A sentence about the case that came out otherwise than it says.
 pub fn check(json: &str) -> Result<usize, String> {
     let vectors: Vectors = serde_json::from_str(json).map_err(|error| error.to_string())?;
-    let key = VerifyingKey::from_spki_b64(&vectors.spki).map_err(|error| error.to_string())?;
-    if key.kid().to_string() != vectors.kid {
-        return Err("the key has another id".to_owned());
-    }
-    let keys = KeyRing::new(key);
-    let me = Identity {
-        worker: vectors
-            .worker
-            .parse()
-            .map_err(|_| "not a worker id".to_owned())?,
-        session: vectors
-            .session
-            .parse()
-            .map_err(|_| "not a session id".to_owned())?,
-    };
-    let mut seen = NonceCache::new(vectors.cases.len());
-    for case in &vectors.cases {
-        let signed = case
-            .signed()
-            .ok_or_else(|| format!("{}: not hex", case.name))?;
-        let got = outcome(signed, &keys, &me, UnixMillis(vectors.now), &mut seen);
-        if got != case.expect {
-            return Err(format!("{}: {got} instead of {}", case.name, case.expect));
-        }
-    }
+    let (keys, me) = vectors.verifier()?;
+    vectors.check(&keys, &me)?;
     Ok(vectors.cases.len())
+}
+
+/// How often [`check_often`] checks.
+pub const OFTEN: u32 = 64;
+
+/// Checks the first case of a file [`OFTEN`] times, as a worker checks a frame, to be timed.
+///
+/// # Errors
+/// A sentence about what is wrong with the file, or how the case came out.
+pub fn check_often(json: &str) -> Result<(), String> {
+    let mut vectors: Vectors = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    vectors.cases.truncate(1);
+    let (keys, me) = vectors.verifier()?;
+    for _ in 0..OFTEN {
+        vectors.check(&keys, &me)?;
+    }
+    Ok(())
 }
 
 fn outcome(
