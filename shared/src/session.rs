@@ -245,6 +245,10 @@ impl Session {
                 }
             }
             Ok(ToWorker::Revoke(ranges)) => self.revoked(&ranges),
+            Ok(ToWorker::Renewed(renewed)) => {
+                self.keep_token(renewed.token);
+                self.notice(Notice::Renewed);
+            }
             Ok(ToWorker::Bye {
                 reason,
                 retry_after_ms,
@@ -266,7 +270,8 @@ impl Session {
             ToWorker::Time(_)
             | ToWorker::Assign(_)
             | ToWorker::Disposed(_)
-            | ToWorker::Revoke(_) => self.link.is_joined(),
+            | ToWorker::Revoke(_)
+            | ToWorker::Renewed(_) => self.link.is_joined(),
         };
         is_due.then_some(message).ok_or(WireError::OutOfTurn)
     }
@@ -281,10 +286,7 @@ impl Session {
         }
         self.identity = Some(identity);
         self.config.worker = welcome.worker;
-        self.config.credential = Credential::Session {
-            token: welcome.token,
-            resume: true,
-        };
+        self.keep_token(welcome.token);
         self.limits = Some(welcome.limits);
         self.config.slots = self.config.slots.min(welcome.limits.max_slots.max(1));
         self.link.joined();
@@ -292,6 +294,14 @@ impl Session {
         self.notice(Notice::Joined);
         self.send_tickets(&welcome.unknown);
         self.batches.resend_finished();
+    }
+
+    /// From here on the session is opened by `token`.
+    fn keep_token(&mut self, token: String) {
+        self.config.credential = Credential::Session {
+            token,
+            resume: true,
+        };
     }
 
     fn send_tickets(&mut self, unknown: &[Nonce]) {

@@ -15,7 +15,7 @@ pub use to_server::{
     ResultRow, ResultStatus, SelfTest, ShardResult, ToServer,
 };
 pub use to_worker::{
-    Assign, ByeReason, Disposed, Disposition, SignedLeaf, ToWorker, Welcome, WorkerLimits,
+    Assign, ByeReason, Disposed, Disposition, Renewed, SignedLeaf, ToWorker, Welcome, WorkerLimits,
 };
 
 use crate::ids::{AttemptId, Nonce};

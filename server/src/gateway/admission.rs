@@ -22,16 +22,13 @@ const NAME_LENGTH: usize = 6;
 /// A worker that may join.
 #[derive(Debug)]
 pub(super) struct Admitted {
-    /// Its name, which may differ from the one it asked for.
-    pub(super) worker: WorkerId,
-    /// Its session.
-    pub(super) session: SessionId,
+    /// Its name, which may differ from the one it asked for, its session, and the invite that first
+    /// let it in.
+    pub(super) claims: SessionClaims,
     /// Whether it goes on with a session that it had.
     pub(super) resumes: bool,
     /// What opens the session again.
     pub(super) token: String,
-    /// The invite that first let it in.
-    pub(super) invite: String,
     /// Of its secret.
     pub(super) secret: Digest32,
     /// Keeps the name taken.
@@ -88,20 +85,29 @@ impl Gateway {
         let named = self.take_name(hello, &allowed, connection).await?;
         self.note_use(&allowed, &named.worker).await?;
         self.prolong_drain(named.session).await?;
+        let resumes = allowed.resume() == Some(named.session);
         let claims = SessionClaims {
-            worker: named.worker.clone(),
-            session: named.session,
-            invite: allowed.invite.clone(),
-        };
-        Ok(Admitted {
             worker: named.worker,
             session: named.session,
-            resumes: allowed.resume() == Some(named.session),
-            token: self.tokens.issue(claims, self.clock.running()),
             invite: allowed.invite,
+        };
+        Ok(Admitted {
+            resumes,
+            token: self.issue(&claims),
+            claims,
             secret,
             _claim: named.claim,
         })
+    }
+
+    /// A token that holds longer than the one that `me` has; none for a session that is to end.
+    pub(super) fn renew(&self, me: &Admitted) -> Option<String> {
+        let is_to_end = self.orders.about(me.claims.session).is_some();
+        (!is_to_end).then(|| self.issue(&me.claims))
+    }
+
+    fn issue(&self, claims: &SessionClaims) -> String {
+        self.tokens.issue(claims.clone(), self.clock.running())
     }
 
     /// Of an invite for so many workers: whether it has room for one more, before a name is taken.

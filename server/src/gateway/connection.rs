@@ -16,8 +16,8 @@ use shared::limits::{
     MAX_TICKETS_PER_FRAME,
 };
 use shared::wire::{
-    self, AttemptRange, ByeReason, DeviceFacts, Hello, ResultBatch, ResultDetails, ResultRow,
-    SignedLeaf, ToServer, ToWorker,
+    self, AttemptRange, ByeReason, DeviceFacts, Hello, Renewed, ResultBatch, ResultDetails,
+    ResultRow, SignedLeaf, ToServer, ToWorker,
 };
 use tokio::time::{Instant, timeout};
 
@@ -72,7 +72,7 @@ pub(super) async fn serve(gateway: Arc<Gateway>, socket: WebSocket, seat: Greeti
         Ok((joined, _seat)) => {
             let end = connection.attend(&joined).await;
             let dispatch = &connection.gateway.dispatch;
-            dispatch.closed(joined.session, number).await;
+            dispatch.closed(joined.claims.session, number).await;
             drop(joined);
             end
         }
@@ -135,14 +135,14 @@ impl Connection {
 
     async fn join(&mut self, hello: Hello, admitted: &Admitted, bytes: usize) -> Result<(), End> {
         tracing::info!(
-            worker.id = %admitted.worker,
+            worker.id = %admitted.claims.worker,
             resumes = admitted.resumes,
             self_test = ?hello.self_test,
             "a worker joins"
         );
         let join = Join {
-            session: admitted.session,
-            worker: admitted.worker.clone(),
+            session: admitted.claims.session,
+            worker: admitted.claims.worker.clone(),
             connection: self.number,
             resumes: admitted.resumes,
             slots: hello.slots.min(self.gateway.settings.limits.max_slots),
@@ -151,7 +151,7 @@ impl Connection {
             device: tidy(hello.device).into(),
             challenge: hello.challenge,
             token: admitted.token.clone(),
-            invite: admitted.invite.clone(),
+            invite: admitted.claims.invite.clone(),
             secret: admitted.secret,
             limits: self.gateway.settings.limits,
             outbox: self.outbox.clone(),
@@ -220,7 +220,7 @@ impl Connection {
             ToServer::Hello(_) => return Err(VIOLATION),
             ToServer::Sync { challenge } => {
                 self.tell_time(challenge).await;
-                return Ok(());
+                return self.renew_token(me).await;
             }
             ToServer::Tickets(tickets) => return self.prove(me, tickets, bytes).await,
             ToServer::Results(batches) => {
@@ -243,7 +243,7 @@ impl Connection {
             }
             ToServer::Leave => Report::Leave,
         };
-        self.report(me.session, report, bytes).await
+        self.report(me.claims.session, report, bytes).await
     }
 
     async fn report(
@@ -265,6 +265,15 @@ impl Connection {
         self.gateway.signer.time(self.outbox.clone(), leaf).await;
     }
 
+    /// Workers ask for the time often enough that no session ends because its token does.
+    async fn renew_token(&mut self, me: &Admitted) -> Result<(), End> {
+        let Some(token) = self.gateway.renew(me) else {
+            return Ok(());
+        };
+        let frame = wire::encode(&ToWorker::Renewed(Renewed { token }));
+        self.send(Message::Binary(frame.into())).await
+    }
+
     /// Takes attempts back that this server, or the process before it, gave to this session. A
     /// ticket that proves nothing is ignored: what was done for it is refused when it comes.
     async fn prove(
@@ -277,15 +286,15 @@ impl Connection {
             return Err(VIOLATION);
         }
         for ticket in tickets {
-            match self.proved(ticket, &me.worker, me.session) {
+            match self.proved(ticket, &me.claims.worker, me.claims.session) {
                 Some(leaf) => {
                     let report = Report::Ticket {
                         nonce: leaf.nonce,
                         jobs: assignments(leaf),
                     };
-                    self.report(me.session, report, bytes).await?;
+                    self.report(me.claims.session, report, bytes).await?;
                 }
-                None => tracing::warn!(worker.id = %me.worker, "a ticket proves nothing"),
+                None => tracing::warn!(worker.id = %me.claims.worker, "a ticket proves nothing"),
             }
         }
         Ok(())

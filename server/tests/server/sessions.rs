@@ -1,5 +1,7 @@
 //! Who may join, under which name, and how sessions go on.
 
+use std::time::Duration;
+
 use serde_json::json;
 use shared::ids::Nonce;
 use shared::wire::{ByeReason, Credential, Disposition, Stage, ToServer, ToWorker};
@@ -192,8 +194,10 @@ async fn the_time_is_signed_for_each_challenge() {
     let mut worker = server.worker().await;
     let challenge = Nonce::from_bytes([9; 16]);
     worker.say(&ToServer::Sync { challenge }).await;
-    let ToWorker::Time(signed) = worker.next().await else {
-        panic!("no time");
+    let signed = loop {
+        if let ToWorker::Time(signed) = worker.next().await {
+            break signed;
+        }
     };
     let time = worker.prove(*signed).time().unwrap();
     assert_eq!(time.challenge, challenge);
@@ -215,4 +219,25 @@ async fn a_stopping_server_says_bye_and_asks_to_come_back() {
     assert!(retry_after_ms.is_some());
     drop(worker);
     stopped.await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_asks_for_the_time_gets_a_token_that_holds_anew() {
+    let server = TestServer::start().await;
+    let mut worker = server.worker().await;
+    let session = worker.session();
+    // Tokens end with a second of their own.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let token = worker.renewed().await;
+    assert_ne!(token, worker.welcome().token);
+    let renewed = Offer {
+        credential: Credential::Session {
+            token,
+            resume: true,
+        },
+        ..Offer::with_token(worker.welcome(), true)
+    };
+    worker.vanish().await;
+    let resumed = Worker::offer(&server.url, &renewed).await;
+    assert_eq!(resumed.session(), session);
 }

@@ -16,7 +16,7 @@ use crate::ids::{SessionId, ShardIndex, WorkerSecret};
 use crate::plan::{Plan, RandomMode, Sharding};
 use crate::time::UnixMillis;
 use crate::wire::{
-    DeviceFacts, Disposed, Disposition, Held, ResultBatch, ResultStatus, SelfTest, Stage,
+    DeviceFacts, Disposed, Disposition, Held, Renewed, ResultBatch, ResultStatus, SelfTest, Stage,
 };
 
 const SERVER_NOW: u64 = 1_800_000_000_000;
@@ -495,6 +495,29 @@ fn a_token_that_does_not_hold_falls_back_to_the_invite() {
     tab.frame(&bye);
     let dismissed = LinkStatus::Stopped(StopReason::Dismissed(ByeReason::SessionUnknown));
     assert_eq!(tab.status().link, dismissed, "the invite was tried too");
+}
+
+#[test]
+fn a_renewed_token_opens_the_session_from_then_on() {
+    let mut tab = Tab::joined();
+    let token = "renewed".to_owned();
+    tab.frame(&ToWorker::Renewed(Renewed {
+        token: token.clone(),
+    }));
+    assert_eq!(tab.other.last(), Some(&Action::Notice(Notice::Renewed)));
+    assert_eq!(tab.session.token(), Some("renewed"));
+    tab.input(Input::Closed);
+    tab.wait(60_000);
+    tab.sent.clear();
+    tab.input(Input::Opened);
+    let Some(ToServer::Hello(hello)) = tab.sent.first() else {
+        panic!("hello comes first")
+    };
+    let credential = Credential::Session {
+        token,
+        resume: true,
+    };
+    assert_eq!(hello.credential, credential);
 }
 
 #[test]

@@ -98,6 +98,8 @@ pub enum Action {
 pub enum Notice {
     /// The server let us in.
     Joined,
+    /// The server gave another token for this session.
+    Renewed,
     /// An envelope was refused, or a content that is not what was signed.
     Refused {
         /// Which check failed.

@@ -26,6 +26,21 @@ pub enum ToWorker {
         /// When to come back, in milliseconds; `None` for never.
         retry_after_ms: Option<u32>,
     },
+    /// Takes the place of the token in the welcome before that one expires.
+    Renewed(Renewed),
+}
+
+/// A session token that follows another.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renewed {
+    /// Opens the session of this socket again, or a new one after a reload.
+    pub token: String,
+}
+
+impl std::fmt::Debug for Renewed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Renewed { token: [redacted] }")
+    }
 }
 
 /// Answers `Hello`.

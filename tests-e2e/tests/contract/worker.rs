@@ -85,7 +85,8 @@ impl Worker {
             other @ (ToWorker::Time(_)
             | ToWorker::Assign(_)
             | ToWorker::Disposed(_)
-            | ToWorker::Revoke(_)) => bail!("{other:?} instead of a welcome"),
+            | ToWorker::Revoke(_)
+            | ToWorker::Renewed(_)) => bail!("{other:?} instead of a welcome"),
         }
         let (orders, received) = mpsc::channel(4);
         Ok(Ok(Self {

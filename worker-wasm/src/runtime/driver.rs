@@ -348,7 +348,7 @@ impl Runtime {
 
     fn noticed(&mut self, notice: Notice) {
         match notice {
-            Notice::Joined => self.joined(),
+            Notice::Joined | Notice::Renewed => self.joined(),
             Notice::Refused { reason, detail } => {
                 self.tell(&FromRuntime::Refused { reason, detail });
             }

@@ -236,6 +236,7 @@ impl Worker {
                 | ToWorker::Time(_)
                 | ToWorker::Disposed(_)
                 | ToWorker::Revoke(_)
+                | ToWorker::Renewed(_)
                 | ToWorker::Bye { .. } => None,
             })
             .await;
@@ -248,6 +249,22 @@ impl Worker {
             ticket,
             contents: assign.contents,
         }
+    }
+
+    /// Asks for the time, and waits for the token that comes with it.
+    pub(crate) async fn renewed(&mut self) -> String {
+        let challenge = Nonce::from_bytes([9; 16]);
+        self.say(&ToServer::Sync { challenge }).await;
+        self.next_of(|message| match message {
+            ToWorker::Renewed(renewed) => Some(renewed.token.clone()),
+            ToWorker::Welcome(_)
+            | ToWorker::Time(_)
+            | ToWorker::Assign(_)
+            | ToWorker::Disposed(_)
+            | ToWorker::Revoke(_)
+            | ToWorker::Bye { .. } => None,
+        })
+        .await
     }
 
     /// Proves a leaf.
@@ -263,6 +280,7 @@ impl Worker {
             | ToWorker::Time(_)
             | ToWorker::Assign(_)
             | ToWorker::Revoke(_)
+            | ToWorker::Renewed(_)
             | ToWorker::Bye { .. } => None,
         })
         .await
