@@ -204,6 +204,14 @@ impl Browser {
         self.process.id()
     }
 
+    /// Processor time that its living processes have used.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub fn processor_time(&self) -> Result<Duration> {
+        Ok(self.process.processor_time_of_group()?)
+    }
+
     /// Where its profile lies.
     pub fn profile(&self) -> &Path {
         self.profile.path()

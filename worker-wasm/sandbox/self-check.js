@@ -7,7 +7,15 @@ const GONE = [
   'Notification', 'GPU', 'GPUAdapter', 'WebGLRenderingContext', 'WebGL2RenderingContext', 'FontFace', 'fonts',
   'WorkerNavigator', 'USB', 'HID', 'Serial', 'Request', 'Response', 'window', 'document', 'parent', 'top', 'opener',
 ];
-const open = GONE.filter((name) => typeof globalThis[name] !== 'undefined');
+// Some things refuse to be looked at, where they are there.
+const isThere = (name) => {
+  try {
+    return typeof globalThis[name] !== 'undefined';
+  } catch {
+    return true;
+  }
+};
+const open = GONE.filter(isThere);
 const demand = (name, holds) => {
   if (!holds) open.push(name);
 };

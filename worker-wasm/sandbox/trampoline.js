@@ -46,6 +46,7 @@
   const eventPorts = getter(MessageEvent.prototype, 'ports');
   const errorMessage = getter(ErrorEvent.prototype, 'message');
   const post = uncurry(MessagePort.prototype.postMessage);
+  const then = uncurry(NativePromise.prototype.then);
   const startPort = uncurry(MessagePort.prototype.start);
 
   const define = (owner, name, value, writable) =>
@@ -235,6 +236,75 @@
     define(OffscreenCanvas.prototype, 'getContext', getContext, true);
   }
 
+  // Keys that take long to make are made outside of the executor, and go on being made after its end:
+  // so none may take long, and one is made at a time.
+  const MAX_ITERATIONS = 1000000;
+  const MAX_MODULUS_BITS = 4096;
+  const KEY_PARAMETERS = [
+    'name', 'hash', 'salt', 'info', 'iterations', 'public', 'modulusLength', 'publicExponent', 'namedCurve', 'length',
+  ];
+  const KEY_LIMITS = { __proto__: null, iterations: MAX_ITERATIONS, modulusLength: MAX_MODULUS_BITS };
+
+  // A copy, which says the same each time that it is asked.
+  function bounded(algorithm) {
+    if (algorithm === null || (typeof algorithm !== 'object' && typeof algorithm !== 'function')) return algorithm;
+    const copy = { __proto__: null };
+    for (let i = 0; i < KEY_PARAMETERS.length; i += 1) {
+      const name = KEY_PARAMETERS[i];
+      let value = algorithm[name];
+      if (value === undefined) continue;
+      const limit = KEY_LIMITS[name];
+      if (limit !== undefined) {
+        value = +value;
+        if (value > limit) throw new NativeTypeError(name + ' is more than ' + limit);
+      }
+      copy[name] = value;
+    }
+    return copy;
+  }
+
+  let nextKey = null;
+  let lastKey = null;
+  let isMakingKey = false;
+
+  function makeKeys() {
+    if (isMakingKey || nextKey === null) return;
+    const { make, resolve, reject } = nextKey;
+    nextKey = nextKey.next;
+    isMakingKey = true;
+    const settle = (how) => (value) => {
+      isMakingKey = false;
+      how(value);
+      makeKeys();
+    };
+    const made = make();
+    // Without a constructor `then` asks nothing that job code could have replaced.
+    defineProperty(made, 'constructor', { __proto__: null, value: undefined });
+    then(made, settle(resolve), settle(reject));
+  }
+
+  function guardKeys() {
+    if (typeof SubtleCrypto === 'undefined') return;
+    for (const name of ['generateKey', 'deriveKey', 'deriveBits']) {
+      const native = SubtleCrypto.prototype[name];
+      const { [name]: guarded } = {
+        [name](algorithm) {
+          const given = arguments;
+          const make = () => apply(native, this, given);
+          return new NativePromise((resolve, reject) => {
+            given[0] = bounded(algorithm);
+            const entry = { __proto__: null, make, resolve, reject, next: null };
+            if (nextKey === null) nextKey = entry;
+            else lastKey.next = entry;
+            lastKey = entry;
+            makeKeys();
+          });
+        },
+      };
+      define(SubtleCrypto.prototype, name, guarded, true);
+    }
+  }
+
   // Errors of stray timers and promises end here: one is worth a console line, none is worth a
   // message to the frame.
   function muteStrayErrors() {
@@ -251,6 +321,7 @@
     guardTimer('setTimeout');
     guardTimer('setInterval');
     guardCanvas();
+    guardKeys();
     deleteProperty(URL, 'createObjectURL');
     deleteProperty(URL, 'revokeObjectURL');
     // The same on every device: a job has one thread here.

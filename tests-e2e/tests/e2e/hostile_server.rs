@@ -13,6 +13,7 @@ use axum::body::Body;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
+use axum::http::header::CONTENT_SECURITY_POLICY;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base64::Engine;
@@ -71,7 +72,14 @@ struct Shared {
     spki: String,
     agent: ureq::Agent,
     sockets: mpsc::UnboundedSender<WebSocket>,
+    sandbox_policy: PolicyChange,
 }
+
+/// What becomes of a content security policy; `None` for no policy at all.
+pub(crate) type PolicyChange = fn(&str) -> Option<String>;
+
+/// The page of the sandbox's frame.
+const SANDBOX_PATH: &str = "/sandbox";
 
 /// The running server. It ends with its runtime.
 pub(crate) struct HostileServer {
@@ -84,6 +92,11 @@ pub(crate) struct HostileServer {
 impl HostileServer {
     /// Starts it on a free port; pages come from the real server at `pages_from`.
     pub(crate) async fn start(pages_from: &str) -> Result<Self> {
+        Self::start_with(pages_from, |policy| Some(policy.to_owned())).await
+    }
+
+    /// As [`HostileServer::start`], with another policy for the sandbox.
+    pub(crate) async fn start_with(pages_from: &str, sandbox_policy: PolicyChange) -> Result<Self> {
         let key = TestKey::named("signer")?;
         let (sender, sockets) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
@@ -94,6 +107,7 @@ impl HostileServer {
                 .build()
                 .into(),
             sockets: sender,
+            sandbox_policy,
         });
         let app = Router::new()
             .route("/api/public-config", get(public_config))
@@ -350,9 +364,22 @@ async fn pass_on(State(shared): State<Arc<Shared>>, request: Request) -> Respons
             *response.headers_mut() = head.headers;
             response.headers_mut().remove("content-length");
             response.headers_mut().remove("transfer-encoding");
+            if path == SANDBOX_PATH {
+                change_policy(response.headers_mut(), shared.sandbox_policy);
+            }
             response
         }
         Err(error) => failed(&error),
+    }
+}
+
+fn change_policy(headers: &mut HeaderMap, change: PolicyChange) {
+    let policy = headers.remove(CONTENT_SECURITY_POLICY);
+    let policy = policy.expect("the sandbox has a policy");
+    let policy = change(policy.to_str().expect("it is plain text"));
+    if let Some(policy) = policy {
+        let policy = policy.parse().expect("it is a header still");
+        headers.insert(CONTENT_SECURITY_POLICY, policy);
     }
 }
 

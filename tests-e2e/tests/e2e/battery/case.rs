@@ -26,6 +26,11 @@ pub(crate) struct Case {
 }
 
 impl Case {
+    /// The case of that name, as it should come out in a browser.
+    pub(crate) fn named(name: &str, kind: BrowserKind) -> Result<Self> {
+        Self::read(&folder().join(name).with_extension("js"), kind)
+    }
+
     /// Every case, as it should come out in a browser.
     pub(crate) fn all(kind: BrowserKind) -> Result<Vec<Self>> {
         let mut paths: Vec<_> = std::fs::read_dir(folder())?
