@@ -2,6 +2,7 @@
 //! real server.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
@@ -54,6 +55,9 @@ const DEAF_TRAMPOLINE: &[Edit] = &[
     ),
 ];
 
+/// The self-test itself gives up after 30 s, and then the page says so.
+const SELF_TEST_LIMIT: Duration = Duration::from_secs(60);
+
 /// Changed pages, served.
 pub(super) struct Served {
     pages: ServerProcess,
@@ -103,8 +107,8 @@ impl Served {
     pub(super) async fn found_open(&self, browser: &Browser) -> Result<Option<String>> {
         let server = self.server().await?;
         let page = browser.open_isolated(&server.invite_url()).await?;
-        page.wait_until("['blocked', 'ready'].includes(document.body.dataset.state)")
-            .await?;
+        let is_over = "['blocked', 'ready'].includes(document.body.dataset.state)";
+        page.wait_until_within(SELF_TEST_LIMIT, is_over).await?;
         let text = page.text("body").await?;
         let list = text.split_once("Not closed: ");
         let list = list.and_then(|(_, rest)| rest.split_once('.'));
