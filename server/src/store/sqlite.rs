@@ -89,6 +89,11 @@ pub enum OpenError {
         "{DATABASE} is missing in the data folder, where something of it is left; put a backup in its place (`cluster-server restore FILE`), or remove {DATABASE}-wal and {DATABASE}.restoring to begin anew without its jobs"
     )]
     Missing,
+    /// Putting a backup in its place was cut short.
+    #[error(
+        "{DATABASE} in the data folder was about to be replaced by a backup; finish it: `cluster-server restore FILE`"
+    )]
+    HalfRestored,
     /// The file is not what was written.
     #[error(
         "the database {DATABASE} in the data folder is damaged; put a backup in its place (`cluster-server restore FILE`), or set DATA_DIR to another folder"

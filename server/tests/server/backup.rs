@@ -75,6 +75,12 @@ async fn stopped(folder: &TempDir) -> String {
     job
 }
 
+/// The same, after `backup` took the place of whatever was there.
+async fn stopped_on(folder: &TempDir, backup: &Path) -> String {
+    said(&run_to_end(folder.path(), &[], &["restore", text(backup)]));
+    stopped(folder).await
+}
+
 /// A backup of the database in a folder.
 fn backed_up(folder: &TempDir, name: &str) -> PathBuf {
     let file = folder.path().join(name);
@@ -280,11 +286,21 @@ async fn a_database_that_is_gone_is_not_taken_for_a_new_one() {
     );
     assert_eq!(std::fs::read(&database).unwrap(), b"");
 
+    // As `kill -9` and a hand leave it: what was committed is there, the file is not.
+    let other = stopped_on(&folder, &good).await;
     std::fs::remove_file(&database).unwrap();
-    std::fs::write(data.join("cluster.db-wal"), "what was committed").unwrap();
+    assert!(data.join("cluster.db-wal").metadata().unwrap().len() > 0);
     let line = refused(&run_to_end(folder.path(), &[], &[]));
     assert!(line.contains("is missing"), "{line}");
-    std::fs::remove_file(data.join("cluster.db-wal")).unwrap();
+    said(&run_to_end(folder.path(), &[], &["restore", text(&good)]));
+    let server = Process::start(folder.path(), &[]);
+    server.client.job(&job).await;
+    let gone = server.client.get(&format!("/api/jobs/{other}")).await;
+    assert_eq!(gone.error(404), "Job not found.");
+    server.kill();
+    for name in ["cluster.db", "cluster.db-wal"] {
+        std::fs::remove_file(data.join(name)).unwrap();
+    }
 
     // As a restoration leaves it that was cut short.
     std::fs::copy(&good, data.join("cluster.db.restoring")).unwrap();

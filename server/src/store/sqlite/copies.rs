@@ -1,20 +1,23 @@
 //! Backups: a copy of the database that is made while a server writes, and put back.
 //!
-//! A copy counts only once it was read again as a whole. What is replaced by one is kept. Not here:
-//! secrets, which are no part of the database.
+//! A copy counts only once it was read again as a whole. Not here: where one may be written
+//! (`target`), how one takes the place of the database (`placing`), and secrets, which are no part of
+//! the database.
+
+mod placing;
+mod target;
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, params};
-use shared::api::IsoTime;
 use tempfile::{NamedTempFile, PersistError};
 
 use super::folder::{self, DATABASE};
 use super::{BUSY_TIMEOUT, OpenError, classify, schema};
-use crate::clock::Clock;
 use crate::store::StoreError;
+use target::Target;
 
 /// Why there is no copy. The texts say what to do.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +33,18 @@ pub enum CopyError {
     /// The place is taken.
     #[error("{0} exists; choose another name, or replace it with --force")]
     Exists(PathBuf),
+    /// It would take the place of what a server works with.
+    #[error("{0} is in the data folder, or belongs to what is in it; choose a name elsewhere")]
+    InDataFolder(PathBuf),
+    /// Not even `--force` replaces it.
+    #[error("{0} exists and is not a file; choose another name")]
+    NotAFile(PathBuf),
+    /// SQLite would take what is beside the copy for a part of it.
+    #[error("{0} would be taken for a part of the backup; remove it, or choose another name")]
+    Beside(PathBuf),
+    /// Restoring begins with writing over it.
+    #[error("{0} is what a restoration left that was cut short; restore the backup itself")]
+    Draft(PathBuf),
     /// The file belongs to another program, or to none.
     #[error("{0} is not a database of this program")]
     Foreign(PathBuf),
@@ -143,14 +158,13 @@ impl fmt::Display for Restored {
 /// [`CopyError`]; `file` is then as it was.
 pub fn backup(data_dir: &Path, file: &Path, force: bool) -> Result<Backup, CopyError> {
     let database = data_dir.join(DATABASE);
+    placing::check_none_began(data_dir)?;
     if !database.exists() {
         return Err(CopyError::NoDatabase(data_dir.into()));
     }
-    if !force && file.symlink_metadata().is_ok() {
-        return Err(CopyError::Exists(file.into()));
-    }
+    let target = Target::new(data_dir, file, force)?;
     let written = writing(file);
-    let draft = draft_beside(file).map_err(&written)?;
+    let draft = target.draft().map_err(&written)?;
     let content = copy(&database, &draft, file)?;
     draft.as_file().sync_all().map_err(&written)?;
     if force {
@@ -178,6 +192,7 @@ pub fn backup(data_dir: &Path, file: &Path, force: bool) -> Result<Backup, CopyE
 ///
 /// # Errors
 /// [`CopyError`]; a server uses the folder, or the file is not fit. The database is then as it was.
+/// Where the database cannot be put in place, the same can be done again.
 pub fn restore(data_dir: &Path, file: &Path) -> Result<Restored, CopyError> {
     if !file.exists() {
         return Err(CopyError::NoFile(file.into()));
@@ -185,57 +200,17 @@ pub fn restore(data_dir: &Path, file: &Path) -> Result<Restored, CopyError> {
     let unusable = folder::unusable(data_dir);
     folder::make_private_folder(data_dir).map_err(&unusable)?;
     let _lock = folder::lock(data_dir)?;
+    if folder::is_draft(data_dir, file) {
+        return Err(CopyError::Draft(file.into()));
+    }
     let draft = folder::restoring(data_dir).map_err(&unusable)?;
-    let database = data_dir.join(DATABASE);
-    let content = copy(file, &draft, &database)?;
-    let replaced = put_in_place(draft, &database).map_err(&unusable)?;
+    let content = copy(file, &draft, &data_dir.join(DATABASE))?;
+    let replaced = placing::put_in_place(data_dir, draft).map_err(&unusable)?;
     Ok(Restored {
         file: file.into(),
         content,
         replaced,
     })
-}
-
-/// Gives the draft the name of the database; the one that it replaces. If this is cut short, the draft
-/// stays and tells that a database is missing.
-fn put_in_place(draft: NamedTempFile, database: &Path) -> io::Result<Option<PathBuf>> {
-    draft.as_file().sync_all()?;
-    let (_, draft) = draft.keep().map_err(|error| error.error)?;
-    let replaced = set_aside(database)?;
-    std::fs::rename(draft, database)?;
-    folder::sync_folder(database)?;
-    Ok(replaced)
-}
-
-/// Gives a database another name, whatever state it is in, together with what is committed but not yet
-/// in it.
-fn set_aside(database: &Path) -> io::Result<Option<PathBuf>> {
-    if database.symlink_metadata().is_err() {
-        return Ok(None);
-    }
-    let now = IsoTime(Clock::start().wall()).to_string().replace(':', "");
-    let replaced = database.with_file_name(format!("cluster-replaced-{now}.db"));
-    std::fs::rename(database, &replaced)?;
-    rename_if_there(&folder::wal(database), &folder::wal(&replaced))?;
-    rename_if_there(&folder::wal_index(database), &folder::wal_index(&replaced))?;
-    folder::sync_folder(database)?;
-    Ok(Some(replaced))
-}
-
-fn rename_if_there(from: &Path, to: &Path) -> io::Result<()> {
-    match std::fs::rename(from, to) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Err(_) | Ok(()) => Ok(()),
-    }
-}
-
-fn draft_beside(file: &Path) -> io::Result<NamedTempFile> {
-    let folder = file
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    tempfile::Builder::new()
-        .prefix(".cluster-backup-")
-        .tempfile_in(folder.unwrap_or(Path::new(".")))
 }
 
 fn writing(path: &Path) -> impl Fn(io::Error) -> CopyError {
@@ -261,10 +236,11 @@ fn copy(from: &Path, draft: &NamedTempFile, to: &Path) -> Result<Content, CopyEr
     let name = path.to_str().ok_or_else(|| CopyError::Name(path.into()))?;
     let source = open(from).map_err(failed)?;
     known_schema(&source, from)?;
-    source
-        .execute("VACUUM INTO ?1", params![name])
-        .map_err(failed)?;
+    let written = source.execute("VACUUM INTO ?1", params![name]);
     drop(source);
+    // It is there if the disk is full.
+    let _ = std::fs::remove_file(folder::journal(path));
+    written.map_err(failed)?;
     let copy = open(path).map_err(failed)?;
     check(&copy, from)
 }
@@ -317,5 +293,22 @@ fn damaged(path: &Path, what: impl fmt::Display) -> CopyError {
     CopyError::Damaged {
         path: path.into(),
         what: what.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+    use crate::store::sqlite::SqliteStore;
+
+    /// What a server makes of a data folder that starts and stops.
+    pub(super) fn open_and_close(data_dir: &Path) -> Result<(), OpenError> {
+        let store = SqliteStore::open(data_dir, None)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(store.close()).unwrap();
+        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! The data folder: its files, who may read them, who holds it, and what a missing database means.
 //!
-//! A database that is missing or empty where one was is never taken for a new one.
+//! A database that is missing or empty where one was is never taken for a new one, nor is one that a
+//! restoration was about to replace. Not here: the steps of a restoration (`copies`).
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
@@ -15,6 +16,8 @@ use super::{OpenError, schema};
 pub(super) const DATABASE: &str = "cluster.db";
 /// A restored database before it takes its place.
 const RESTORING: &str = "cluster.db.restoring";
+/// A restored database that is about to take its place; the time stands between them.
+const PLACING: (&str, &str) = ("cluster-restoring-", ".db");
 /// A new database before it takes its place.
 const NEW: &str = "cluster.db.new";
 const LOCK: &str = "lock";
@@ -51,6 +54,9 @@ pub(super) fn unusable(data_dir: &Path) -> impl Fn(io::Error) -> OpenError {
 
 /// Makes the database if there never was one; its path. The folder must be locked.
 pub(super) fn database(data_dir: &Path) -> Result<PathBuf, OpenError> {
+    if placing(data_dir).map_err(unusable(data_dir))?.is_some() {
+        return Err(OpenError::HalfRestored);
+    }
     let path = data_dir.join(DATABASE);
     match path.metadata() {
         Ok(found) if found.len() > 0 => return Ok(path),
@@ -78,6 +84,32 @@ pub(super) fn wal_index(database: &Path) -> PathBuf {
     beside(database, "-shm")
 }
 
+/// What SQLite has beside a database without [`wal`] while it writes.
+pub(super) fn journal(database: &Path) -> PathBuf {
+    beside(database, "-journal")
+}
+
+/// The name of a restored database that is about to take its place since `time`.
+pub(super) fn placing_since(data_dir: &Path, time: &str) -> PathBuf {
+    let (before, after) = PLACING;
+    data_dir.join(format!("{before}{time}{after}"))
+}
+
+/// Since when a restored database is about to take its place, if one is.
+pub(super) fn placing(data_dir: &Path) -> io::Result<Option<String>> {
+    let (before, after) = PLACING;
+    for entry in std::fs::read_dir(data_dir)? {
+        let name = entry?.file_name();
+        let time = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(before)?.strip_suffix(after));
+        if let Some(time) = time {
+            return Ok(Some(time.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
 fn beside(database: &Path, suffix: &str) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push(suffix);
@@ -99,6 +131,13 @@ fn create(data_dir: &Path, path: &Path) -> Result<(), OpenError> {
     published().map_err(unusable(data_dir))
 }
 
+/// Whether a file is what [`restoring`] replaces.
+pub(super) fn is_draft(data_dir: &Path, file: &Path) -> bool {
+    let same = |draft: PathBuf| Some(file.canonicalize().ok()? == draft);
+    let draft = data_dir.join(RESTORING).canonicalize().ok();
+    draft.and_then(same).unwrap_or(false)
+}
+
 /// An empty file for a database that is going to be restored.
 pub(super) fn restoring(data_dir: &Path) -> io::Result<NamedTempFile> {
     draft(data_dir, RESTORING)
@@ -106,9 +145,12 @@ pub(super) fn restoring(data_dir: &Path) -> io::Result<NamedTempFile> {
 
 /// An empty file for its owner alone, in the place of what an earlier attempt left there.
 fn draft(data_dir: &Path, name: &str) -> io::Result<NamedTempFile> {
-    match std::fs::remove_file(data_dir.join(name)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Err(_) | Ok(()) => {}
+    let left = data_dir.join(name);
+    for left in [journal(&left), left] {
+        match std::fs::remove_file(left) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(_) | Ok(()) => {}
+        }
     }
     tempfile::Builder::new()
         .prefix(name)
