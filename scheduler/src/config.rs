@@ -4,6 +4,9 @@
 /// second, so that a commit never holds up a hand-out, and still a small gap after a crash.
 const RESERVE_BLOCK: u64 = 1 << 18;
 
+/// Candidates that are looked at in a step, far more than usually stand before one that fits.
+const LOOKS: usize = 64;
+
 /// Settings of a scheduler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SchedulerConfig {
@@ -12,6 +15,9 @@ pub struct SchedulerConfig {
     pub reclaim_ms: u64,
     /// Shards by which a job's high-water mark is raised at a time, at least 2.
     pub reserve_block: u64,
+    /// Jobs that are looked at for one assignment, and workers for one job, at least 1. Those behind
+    /// them have their turn in the next step, or soon.
+    pub looks: usize,
 }
 
 impl Default for SchedulerConfig {
@@ -19,6 +25,7 @@ impl Default for SchedulerConfig {
         Self {
             reclaim_ms: 15_000,
             reserve_block: RESERVE_BLOCK,
+            looks: LOOKS,
         }
     }
 }

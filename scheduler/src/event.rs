@@ -298,6 +298,18 @@ pub struct JobProgress {
     pub is_paused: bool,
     /// The job runs, or ran, at least one shard.
     pub started: bool,
+    /// Why none of the connected workers is given any of it, where that is so.
+    pub obstacle: Option<Obstacle>,
+}
+
+/// What keeps a job that runs nowhere from the workers that are connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Each of them refuses it.
+    Refusals,
+    /// Each of them was lost with all that is left of it, some more than once. They are given it again
+    /// ever more rarely, any other worker at once.
+    Losses,
 }
 
 /// An attempt that is with a worker.

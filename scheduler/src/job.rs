@@ -9,7 +9,8 @@
 mod delta;
 mod results;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use range_set_blaze::RangeSetBlaze;
 use shared::ids::{JobId, SessionId, WorkerId};
@@ -19,11 +20,13 @@ use shared::plan::Plan;
 use shared::reduce::{Reducer, ReducerState};
 use shared::time::Millis;
 
-use crate::event::{Command, JobEnd, JobKind, JobOutline, JobProgress, JobView};
+use crate::candidates::Candidates;
+use crate::event::{Command, JobEnd, JobKind, JobOutline, JobProgress, JobView, Obstacle};
 use crate::ledger::{Ledger, Pending};
+use crate::rounds::Round;
 use crate::run_times::RunTimes;
 use crate::speed::Speed;
-use crate::supply::{Holder, Supply};
+use crate::supply::{Holder, Issued, Supply};
 
 use delta::Batch;
 use results::given_up;
@@ -32,6 +35,8 @@ pub(crate) use results::{Answer, Delivery};
 
 /// Workers that are remembered for not wanting a job; others are asked again.
 pub(crate) const MAX_REFUSERS: usize = 4096;
+/// A worker of which a job has killed so many executors is not given it again.
+const MAX_DEATHS: u32 = 3;
 /// A shard that runs longer than so many times what nearly all others took is a straggler.
 const STRAGGLER_FACTOR: u64 = 2;
 
@@ -49,10 +54,15 @@ pub(crate) struct Job {
     pub(crate) members: BTreeSet<SessionId>,
     /// Its place among the jobs that have work.
     pub(crate) turn: Option<u64>,
-    /// Its earliest next place: what it had is not given to it again.
-    pub(crate) next_turn: u64,
+    /// Its earliest next place, once it had one: what it had is not given to it again.
+    pub(crate) next_turn: Option<u64>,
+    /// Where workers were last looked for that are free for a suspect shard, or idle for a straggler.
+    pub(crate) free_round: Round<(u64, SessionId)>,
+    pub(crate) idle_round: Round<(u64, SessionId)>,
     /// Workers that do not want it: their volunteers said so, or it killed too many executors.
     refusers: BTreeSet<WorkerId>,
+    /// How often it killed an executor of each worker.
+    deaths: BTreeMap<WorkerId, u32>,
     plan: Plan,
     reducer: Option<Reducer>,
     policy: Policy,
@@ -96,8 +106,11 @@ impl Job {
             run_times: RunTimes::default(),
             members: BTreeSet::new(),
             turn: None,
-            next_turn: 0,
+            next_turn: None,
+            free_round: Round::default(),
+            idle_round: Round::default(),
             refusers: BTreeSet::new(),
+            deaths: BTreeMap::new(),
             plan: outline.plan,
             reducer: outline.reducer,
             policy: outline.policy,
@@ -120,15 +133,17 @@ impl Job {
         }
     }
 
-    pub(crate) fn view(&self) -> JobView {
+    /// `active` are the workers that may be given work.
+    pub(crate) fn view(&self, active: &BTreeSet<WorkerId>) -> JobView {
         JobView {
             stored_seq: self.shown.seq,
-            progress: self.progress(),
+            progress: self.progress(active),
             reducer_state: self.shown.reducer_state.clone(),
         }
     }
 
-    pub(crate) fn progress(&self) -> JobProgress {
+    /// `active` are the workers that may be given work.
+    pub(crate) fn progress(&self, active: &BTreeSet<WorkerId>) -> JobProgress {
         JobProgress {
             total: self.plan.total_shards(),
             completed: self.shown.completed,
@@ -138,6 +153,22 @@ impl Job {
             withheld: self.supply.withheld(),
             is_paused: self.shown.is_paused,
             started: self.was_started,
+            obstacle: self.obstacle(active),
+        }
+    }
+
+    fn obstacle(&self, active: &BTreeSet<WorkerId>) -> Option<Obstacle> {
+        let is_held_up = self.is_open() && self.supply.in_flight() == 0;
+        if !is_held_up || active.is_empty() {
+            return None;
+        }
+        let candidates = self.candidates(active);
+        if !candidates.has_other(&[]) {
+            Some(Obstacle::Refusals)
+        } else if self.supply.is_lost_on_all(candidates) {
+            Some(Obstacle::Losses)
+        } else {
+            None
         }
     }
 
@@ -164,6 +195,40 @@ impl Job {
         if self.refusers.len() < MAX_REFUSERS {
             self.refusers.insert(worker.clone());
         }
+    }
+
+    /// Of the workers that may be given work, those that may be given it.
+    pub(crate) const fn candidates<'a>(&'a self, active: &'a BTreeSet<WorkerId>) -> Candidates<'a> {
+        Candidates {
+            active,
+            refusers: &self.refusers,
+        }
+    }
+
+    /// See [`Supply::issue`].
+    pub(crate) fn issue(
+        &mut self,
+        places: Range<u32>,
+        worker: &WorkerId,
+        active: &BTreeSet<WorkerId>,
+        holder: impl Fn(u32) -> Holder,
+    ) -> Vec<Issued> {
+        let refusers = &self.refusers;
+        let candidates = Candidates { active, refusers };
+        self.supply.issue(places, worker, candidates, holder)
+    }
+
+    /// See [`Supply::issue_suspect`].
+    pub(crate) fn issue_suspect(
+        &mut self,
+        worker: &WorkerId,
+        active: &BTreeSet<WorkerId>,
+        now: Millis,
+        holder: Holder,
+    ) -> Option<Issued> {
+        let refusers = &self.refusers;
+        let candidates = Candidates { active, refusers };
+        self.supply.issue_suspect(worker, candidates, now, holder)
     }
 
     pub(crate) fn is_refused_by(&self, worker: &WorkerId) -> bool {
@@ -224,7 +289,7 @@ impl Job {
     /// that ends the job. Additions run nothing that could kill a worker.
     pub(crate) fn lose(&mut self, shard: u64, by: Holder, worker: &WorkerId, now: Millis) {
         let losses = match self.kind {
-            JobKind::Add => return self.supply.take_back(shard, by, now),
+            JobKind::Add => return self.supply.take_back(shard, by),
             JobKind::RunJs => self.supply.lose(shard, by, worker, now),
         };
         if losses < MAX_SHARD_ATTEMPTS || self.is_ending {

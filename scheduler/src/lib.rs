@@ -8,6 +8,7 @@
 //! is told before the store has it. *First result wins*: whoever was given an attempt may answer it,
 //! however late, until some result of its shard counts.
 
+mod candidates;
 mod config;
 mod event;
 mod job;
@@ -18,6 +19,7 @@ mod model;
 mod nonces;
 mod outbox;
 mod retries;
+mod rounds;
 mod run_times;
 mod scheduler;
 mod session;
@@ -28,6 +30,6 @@ mod timers;
 pub use config::SchedulerConfig;
 pub use event::{
     Command, Contribution, Delta, Effect, Ending, Event, HeldShard, JobAssignment, JobEnd, JobKind,
-    JobOutline, JobProgress, JobView, ShardResults, WorkerView,
+    JobOutline, JobProgress, JobView, Obstacle, ShardResults, WorkerView,
 };
 pub use scheduler::Scheduler;

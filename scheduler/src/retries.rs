@@ -1,88 +1,100 @@
-//! Shards that wait to be tried again.
+//! Shards that wait to be tried again, by the workers that have tried them in vain.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared::time::Millis;
+use shared::ids::WorkerId;
 
-/// A shard waits this long for a worker that has not tried it, in milliseconds.
-pub(crate) const PATIENCE_MS: u64 = 5_000;
-
-/// Shards that wait for another worker at most; more are given to anyone.
-const MAX_ELSEWHERE: usize = 512;
-
-/// A line of shards, some of which wait for a worker that has not tried them.
+/// Shards that wait, by who has tried them: few workers fail shards, so there are few groups, whereas
+/// one broken device may fail very many shards.
 #[derive(Debug, Default)]
 pub(crate) struct Retries {
-    /// For any worker.
-    anywhere: BTreeSet<u64>,
-    /// For a worker that has not tried them, and since when.
-    elsewhere: BTreeMap<u64, Millis>,
+    groups: BTreeMap<Vec<WorkerId>, BTreeSet<u64>>,
+    len: usize,
 }
 
 impl Retries {
-    /// Adds a shard; `choosy_since` where it waits for another worker.
-    pub(crate) fn insert(&mut self, shard: u64, choosy_since: Option<Millis>) {
-        match choosy_since.filter(|_| self.elsewhere.len() < MAX_ELSEWHERE) {
-            Some(since) => drop(self.elsewhere.insert(shard, since)),
-            None => drop(self.anywhere.insert(shard)),
+    /// Adds a shard that `tried`, in order, have tried.
+    pub(crate) fn insert(&mut self, shard: u64, tried: &[WorkerId]) {
+        let is_new = match self.groups.get_mut(tried) {
+            Some(group) => group.insert(shard),
+            None => {
+                let group = BTreeSet::from([shard]);
+                self.groups.insert(tried.to_vec(), group).is_none()
+            }
+        };
+        self.len += usize::from(is_new);
+    }
+
+    /// Takes a shard out that was added with `tried`; whether it was there.
+    pub(crate) fn remove(&mut self, shard: u64, tried: &[WorkerId]) -> bool {
+        let Some(group) = self.groups.get_mut(tried) else {
+            return false;
+        };
+        let was_there = group.remove(&shard);
+        if group.is_empty() {
+            self.groups.remove(tried);
         }
+        self.len -= usize::from(was_there);
+        was_there
     }
 
-    /// Takes a shard out; whether it was there.
-    pub(crate) fn remove(&mut self, shard: u64) -> bool {
-        self.anywhere.remove(&shard) | self.elsewhere.remove(&shard).is_some()
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.anywhere.is_empty() && self.elsewhere.is_empty()
+    pub(crate) const fn len(&self) -> usize {
+        self.len
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.anywhere.len() + self.elsewhere.len()
-    }
-
-    /// Takes up to `count` shards that wait for another worker and that this one may have.
-    pub(crate) fn take_elsewhere(
+    /// Takes up to `count` shards, of the groups and of these the shards that the worker `may_run`;
+    /// those that others have tried first.
+    pub(crate) fn take(
         &mut self,
         count: usize,
-        may_have: impl Fn(u64) -> bool,
+        may_run: impl Fn(&[WorkerId]) -> bool,
+        is_due: impl Fn(&[WorkerId], u64) -> bool,
     ) -> Vec<u64> {
-        let waiting = self.elsewhere.keys().copied();
-        let chosen: Vec<u64> = waiting.filter(|it| may_have(*it)).take(count).collect();
-        for shard in &chosen {
-            self.elsewhere.remove(shard);
+        let mut taken = Vec::new();
+        if self.len == 0 || count == 0 {
+            return taken;
         }
-        chosen
-    }
-
-    /// Takes a shard that any worker may have.
-    pub(crate) fn pop_anywhere(&mut self) -> Option<u64> {
-        self.anywhere.pop_first()
-    }
-
-    /// When the first shard has waited for another worker long enough.
-    pub(crate) fn patience_ends(&self) -> Option<Millis> {
-        let first = self.elsewhere.values().min()?;
-        Some(first.plus(PATIENCE_MS))
-    }
-
-    /// Lets any worker have what has waited long enough.
-    pub(crate) fn lose_patience(&mut self, now: Millis) {
-        let anywhere = &mut self.anywhere;
-        self.elsewhere.retain(|shard, since| {
-            let waits = since.plus(PATIENCE_MS) > now;
-            if !waits {
-                anywhere.insert(*shard);
+        let mut has_emptied = false;
+        for (tried, group) in self.groups.iter_mut().rev() {
+            if taken.len() == count {
+                break;
             }
-            waits
-        });
+            if may_run(tried) {
+                let due = group.iter().copied().filter(|shard| is_due(tried, *shard));
+                let chosen: Vec<u64> = due.take(count - taken.len()).collect();
+                for shard in &chosen {
+                    group.remove(shard);
+                }
+                taken.extend(chosen);
+                has_emptied |= group.is_empty();
+            }
+        }
+        if has_emptied {
+            self.groups.retain(|_, group| !group.is_empty());
+        }
+        self.len -= taken.len();
+        taken
+    }
+
+    /// Whether there is any that [`Retries::take`] would give.
+    pub(crate) fn has_any(
+        &self,
+        may_run: impl Fn(&[WorkerId]) -> bool,
+        is_due: impl Fn(&[WorkerId], u64) -> bool,
+    ) -> bool {
+        let mut groups = self.groups.iter().filter(|(tried, _)| may_run(tried));
+        groups.any(|(tried, group)| group.iter().any(|shard| is_due(tried, *shard)))
     }
 }
 
 #[cfg(test)]
 impl Retries {
     pub(crate) fn contains(&self, shard: u64) -> bool {
-        self.anywhere.contains(&shard) || self.elsewhere.contains_key(&shard)
+        self.groups.values().any(|group| group.contains(&shard))
     }
 }
 
@@ -90,14 +102,33 @@ impl Retries {
 mod tests {
     use super::*;
 
+    fn tried(name: &str) -> Vec<WorkerId> {
+        vec![name.parse().unwrap()]
+    }
+
     #[test]
-    fn only_so_many_shards_wait_for_another_worker() {
+    fn a_worker_takes_what_others_have_tried_first() {
         let mut retries = Retries::default();
-        for shard in 0..=MAX_ELSEWHERE as u64 {
-            retries.insert(shard, Some(Millis(0)));
-        }
-        assert_eq!(retries.pop_anywhere(), Some(MAX_ELSEWHERE as u64));
-        assert_eq!(retries.pop_anywhere(), None);
-        assert_eq!(retries.len(), MAX_ELSEWHERE);
+        let (ann, bob) = (tried("ann"), tried("bob"));
+        retries.insert(1, &[]);
+        retries.insert(2, &ann);
+        retries.insert(3, &bob);
+        let not_ann = |tried: &[WorkerId]| tried != ann;
+        assert_eq!(retries.take(2, not_ann, |_, _| true), [3, 1]);
+        assert!(!retries.has_any(not_ann, |_, _| true));
+        assert!(!retries.has_any(|_| true, |_, shard| shard != 2));
+        assert_eq!(retries.take(2, |_| true, |_, _| true), [2]);
+        assert!(retries.is_empty() && retries.groups.is_empty());
+    }
+
+    #[test]
+    fn only_who_was_added_with_its_triers_is_taken_out() {
+        let mut retries = Retries::default();
+        let (ann, bob) = (tried("ann"), tried("bob"));
+        retries.insert(1, &ann);
+        assert!(!retries.remove(1, &bob));
+        assert!(retries.remove(1, &ann));
+        assert!(!retries.remove(1, &ann));
+        assert!(retries.is_empty() && retries.groups.is_empty());
     }
 }

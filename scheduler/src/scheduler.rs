@@ -29,6 +29,7 @@ use crate::leaf::Leaf;
 use crate::ledger::Uncommitted;
 use crate::nonces::Nonces;
 use crate::outbox::Outbox;
+use crate::rounds::Round;
 use crate::session::Session;
 use crate::timers::{Timer, Timers};
 
@@ -48,6 +49,12 @@ pub struct Scheduler {
     timers: Timers,
     uncommitted: Uncommitted,
     queues: Queues,
+    /// Where jobs with suspect shards, workers to clear and workers to relieve were last looked for.
+    suspected_round: Round<JobId>,
+    clearing_round: Round<(u64, SessionId)>,
+    loaded_round: Round<(u64, SessionId)>,
+    /// The last look for work to be taken over found none; there is none before the next timer.
+    is_balanced: bool,
     /// Jobs with shards that were given to a second worker.
     speculating: BTreeSet<JobId>,
     /// Sessions and jobs whose place in the queues may have changed in this step.
@@ -72,6 +79,10 @@ impl Scheduler {
             timers: Timers::default(),
             uncommitted: Uncommitted::default(),
             queues: Queues::default(),
+            suspected_round: Round::default(),
+            clearing_round: Round::default(),
+            loaded_round: Round::default(),
+            is_balanced: false,
             speculating: BTreeSet::new(),
             touched_sessions: BTreeSet::new(),
             touched_jobs: BTreeSet::new(),
@@ -103,7 +114,7 @@ impl Scheduler {
 
     /// What clients may know of a job that has not ended.
     pub fn job(&self, job: JobId) -> Option<JobView> {
-        self.jobs.get(&job).map(Job::view)
+        self.jobs.get(&job).map(|job| job.view(&self.queues.active))
     }
 
     /// Of the last delta of a job that has not ended, stored or not; 0 for none.
@@ -144,7 +155,8 @@ impl Scheduler {
     /// How far each job is that has not ended, in order of their ids. Cheap: reducer states are left
     /// out.
     pub fn progress(&self) -> impl Iterator<Item = (JobId, JobProgress)> + '_ {
-        self.jobs.iter().map(|(id, job)| (*id, job.progress()))
+        let jobs = self.jobs.iter();
+        jobs.map(|(id, job)| (*id, job.progress(&self.queues.active)))
     }
 
     /// A worker that holds an attempt of the job; the only one there is, for a job of one shard.
@@ -230,9 +242,9 @@ impl Scheduler {
                     self.touched_jobs.insert(job);
                 }
             }
-            Timer::Patience(job) => {
+            Timer::Rest(job) => {
                 if let Some(it) = self.jobs.get_mut(&job) {
-                    it.supply.lose_patience(self.now);
+                    it.supply.end_rests(self.now);
                     self.touched_jobs.insert(job);
                 }
             }
@@ -245,7 +257,7 @@ impl Scheduler {
                     self.touched_sessions.insert(session);
                 }
             }
-            Timer::Balance => {}
+            Timer::Balance => self.is_balanced = false,
         }
     }
 

@@ -4,12 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use shared::ids::{AttemptId, JobId, Nonce, WorkerId};
+use shared::ids::{AttemptId, JobId, Nonce, SessionId, WorkerId};
 use shared::limits::{MAX_SLOTS, MAX_UNDISPOSED_RESULTS};
 use shared::time::Millis;
 use shared::wire::{Disposition, Held};
 
 use crate::leaf::{Leaf, SlotState, attempt};
+use crate::rounds::Round;
 use crate::speed::{Latency, Speed};
 
 /// Attempts taken away whose results may still count; beyond them the oldest are forgotten. A
@@ -105,6 +106,9 @@ pub(crate) struct Session {
     /// it held nothing.
     pub(crate) busy_since: Millis,
     pub(crate) places: Places,
+    /// Where jobs were last looked for that it may run, and idle workers that may run what it holds.
+    pub(crate) jobs_round: Round<(u64, JobId)>,
+    pub(crate) takers_round: Round<(u64, SessionId)>,
     held: u32,
     taken: u32,
     refusals: u32,
@@ -128,6 +132,8 @@ impl Session {
             latency: Latency::default(),
             busy_since: now,
             places: Places::default(),
+            jobs_round: Round::default(),
+            takers_round: Round::default(),
             held: 0,
             taken: 0,
             refusals: 0,

@@ -6,14 +6,23 @@
 //! until it completes. So a shard below the cursor that is neither completed, tracked nor withheld
 //! is with exactly one worker.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use range_set_blaze::RangeSetBlaze;
 use shared::ids::{AttemptId, SessionId, WorkerId};
 use shared::time::Millis;
 
-use crate::retries::{PATIENCE_MS, Retries};
+use crate::candidates::Candidates;
+use crate::retries::Retries;
+
+/// Failed shards that wait for workers which have not tried them, beyond which those that have get no
+/// other shards of the job: one broken device shall not run through all of it.
+pub(crate) const MAX_WAITING: usize = 512;
+
+/// How long a shard is kept from a device that it was lost with twice, where there is no other: first
+/// and at most, in milliseconds. Each loss doubles it.
+const REST_MS: (u64, u64) = (5_000, 600_000);
 
 /// An attempt and who holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,11 +39,15 @@ struct Tracked {
     /// Attempts that failed, each once: their results may come again, even after their session
     /// was forgotten and a ticket brought them back.
     failed: Vec<AttemptId>,
-    /// Workers on which it failed or that were lost with it, and when that was last.
-    avoided: Vec<WorkerId>,
-    avoided_since: Millis,
+    /// Workers on which it failed.
+    failed_on: Vec<WorkerId>,
     /// Workers that were lost while they ran it. It is suspect: it may be what killed them.
     lost_on: Vec<WorkerId>,
+    /// How often that was, and until when those keep off it.
+    losses: u32,
+    rests_until: Millis,
+    /// Workers that have tried it in vain, in order: others go first.
+    tried: Vec<WorkerId>,
     /// It was given to a second worker because the first takes too long.
     is_doubled: bool,
     /// Attempts that are with a worker; while there are any the shard is in no queue.
@@ -42,21 +55,53 @@ struct Tracked {
 }
 
 impl Tracked {
-    /// It waits for a worker that has not tried it.
-    fn is_choosy(&self, now: Millis) -> bool {
-        !self.avoided.is_empty() && self.avoided_since.plus(PATIENCE_MS) > now
-    }
-
     const fn is_suspect(&self) -> bool {
-        !self.lost_on.is_empty()
+        self.losses > 0
     }
 
-    fn avoid(&mut self, worker: &WorkerId, now: Millis) {
-        self.avoided_since = now;
-        if !self.avoided.contains(worker) {
-            self.avoided.push(worker.clone());
+    fn may_be_tried_by(&self, worker: &WorkerId, now: Millis) -> bool {
+        self.rests_until <= now || self.tried.binary_search(worker).is_err()
+    }
+
+    fn note_tried(&mut self, worker: &WorkerId) {
+        if let Err(place) = self.tried.binary_search(worker) {
+            self.tried.insert(place, worker.clone());
         }
     }
+
+    fn note_failure(&mut self, attempt: AttemptId, worker: &WorkerId) -> bool {
+        let is_news = !self.failed.contains(&attempt);
+        if is_news {
+            self.failed.push(attempt);
+        }
+        note(&mut self.failed_on, worker);
+        self.note_tried(worker);
+        is_news
+    }
+
+    fn note_loss(&mut self, worker: &WorkerId, now: Millis) {
+        note(&mut self.lost_on, worker);
+        self.note_tried(worker);
+        if let Some(doublings) = self.losses.checked_sub(1) {
+            let rest_ms = REST_MS.0 << doublings.min(16);
+            self.rests_until = now.plus(rest_ms.min(REST_MS.1));
+        }
+        self.losses = self.losses.saturating_add(1);
+    }
+}
+
+fn note(workers: &mut Vec<WorkerId>, worker: &WorkerId) {
+    if !workers.contains(worker) {
+        workers.push(worker.clone());
+    }
+}
+
+/// How often a shard has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Failures {
+    pub(crate) attempts: usize,
+    /// On how many workers.
+    pub(crate) workers: usize,
 }
 
 /// A shard handed out.
@@ -93,6 +138,8 @@ pub(crate) struct Supply {
     requeued: Retries,
     /// Shards to try again alone.
     suspects: Retries,
+    /// When suspect shards have rested.
+    rests: BTreeSet<Millis>,
     tracked: BTreeMap<u64, Tracked>,
     /// Tracked shards that were given to a second worker because the first takes too long.
     doubled: u64,
@@ -112,6 +159,7 @@ impl Supply {
             withheld: withheld.unwrap_or_default(),
             requeued: Retries::default(),
             suspects: Retries::default(),
+            rests: BTreeSet::new(),
             tracked: BTreeMap::new(),
             doubled: 0,
             in_flight: 0,
@@ -167,52 +215,81 @@ impl Supply {
         self.is_withholding = false;
     }
 
-    /// Hands out shards for the attempts at `places` of a leaf, or fewer: those to be tried again
-    /// first. `may_retry` says whether the worker may get a shard that should rather not go to the
-    /// given workers; `holder` names the attempt at a place.
+    /// Hands out shards for the attempts at `places` of a leaf of `worker`, or fewer: those to be tried
+    /// again first. `holder` names the attempt at a place.
     pub(crate) fn issue(
         &mut self,
         places: Range<u32>,
-        may_retry: impl Fn(&[WorkerId]) -> bool,
+        worker: &WorkerId,
+        candidates: Candidates<'_>,
         holder: impl Fn(u32) -> Holder,
     ) -> Vec<Issued> {
         let mut issued = Vec::new();
         let mut places = places;
-        let tracked = &self.tracked;
-        let may_have = |shard| may_retry(&tracked[&shard].avoided);
-        let failed = self.requeued.take_elsewhere(places.len(), may_have);
-        for (shard, place) in failed.into_iter().zip(&mut places) {
+        let may_run = |tried: &[WorkerId]| candidates.may_run(worker, tried);
+        let again = self.requeued.take(places.len(), may_run, |_, _| true);
+        for (shard, place) in again.into_iter().zip(&mut places) {
             issued.push(self.issue_tracked(shard, holder(place)));
         }
-        while !places.is_empty()
-            && let Some(shard) = self.pop_retry()
-            && let Some(place) = places.next()
-        {
-            issued.push(self.issue_tracked(shard, holder(place)));
+        if self.requeued.len() < MAX_WAITING {
+            while !places.is_empty()
+                && let Some(shard) = self.pop_withheld()
+                && let Some(place) = places.next()
+            {
+                issued.push(self.issue_tracked(shard, holder(place)));
+            }
+            let fresh = (self.mark - self.cursor).min(places.len() as u64);
+            issued.extend((self.cursor..self.cursor + fresh).map(|shard| Issued {
+                shard,
+                attempt: 1,
+                is_tracked: false,
+            }));
+            self.cursor += fresh;
         }
-        let fresh = (self.mark - self.cursor).min(places.len() as u64);
-        issued.extend((self.cursor..self.cursor + fresh).map(|shard| Issued {
-            shard,
-            attempt: 1,
-            is_tracked: false,
-        }));
-        self.cursor += fresh;
         self.in_flight += issued.len() as u64;
         issued
     }
 
-    /// Hands out a shard that is to be tried alone; `None` where there is none for the worker.
+    /// Hands out a shard that is to be tried alone to `worker`; `None` where there is none for it.
     pub(crate) fn issue_suspect(
         &mut self,
-        may_retry: impl Fn(&[WorkerId]) -> bool,
+        worker: &WorkerId,
+        candidates: Candidates<'_>,
+        now: Millis,
         holder: Holder,
     ) -> Option<Issued> {
         let tracked = &self.tracked;
-        let may_have = |shard| may_retry(&tracked[&shard].avoided);
-        let chosen = self.suspects.take_elsewhere(1, may_have).pop();
-        let shard = chosen.or_else(|| self.suspects.pop_anywhere())?;
+        let shard = self
+            .suspects
+            .take(
+                1,
+                |tried| candidates.may_run(worker, tried),
+                |_, shard| tracked[&shard].may_be_tried_by(worker, now),
+            )
+            .pop()?;
         self.in_flight += 1;
         Some(self.issue_tracked(shard, holder))
+    }
+
+    /// Whether `worker` would get a shard that is to be tried alone.
+    pub(crate) fn has_suspect_for(
+        &self,
+        worker: &WorkerId,
+        candidates: Candidates<'_>,
+        now: Millis,
+    ) -> bool {
+        self.suspects.has_any(
+            |tried| candidates.may_run(worker, tried),
+            |_, shard| self.tracked[&shard].may_be_tried_by(worker, now),
+        )
+    }
+
+    /// Whether all that is left to hand out was lost with every one of the candidates.
+    pub(crate) fn is_lost_on_all(&self, candidates: Candidates<'_>) -> bool {
+        let is_for_others = |tried: &[WorkerId]| candidates.has_other(tried);
+        !self.has_work()
+            && !self.rests.is_empty()
+            && !self.suspects.has_any(is_for_others, |_, _| true)
     }
 
     /// Hands out a shard that `first` has for a second time, to `second`.
@@ -236,11 +313,8 @@ impl Supply {
         self.doubled
     }
 
-    /// Takes a shard that was, or may have been, handed out before.
-    fn pop_retry(&mut self) -> Option<u64> {
-        if let Some(shard) = self.requeued.pop_anywhere() {
-            return Some(shard);
-        }
+    /// Takes a shard that may have been handed out before the restart.
+    fn pop_withheld(&mut self) -> Option<u64> {
         if self.is_withholding {
             return None;
         }
@@ -260,11 +334,10 @@ impl Supply {
         }
     }
 
-    /// Whether the shard should rather not be moved to `worker`, which has tried it.
-    pub(crate) fn avoids(&self, shard: u64, worker: &WorkerId, now: Millis) -> bool {
-        self.tracked
-            .get(&shard)
-            .is_some_and(|entry| entry.is_choosy(now) && entry.avoided.contains(worker))
+    /// Whether `worker` has tried the shard in vain.
+    pub(crate) fn was_tried_by(&self, shard: u64, worker: &WorkerId) -> bool {
+        let entry = self.tracked.get(&shard);
+        entry.is_some_and(|entry| entry.tried.binary_search(worker).is_ok())
     }
 
     /// Whether a tracked shard still waits for a result.
@@ -277,20 +350,31 @@ impl Supply {
         self.tracked.get(&shard).map_or(1, |entry| entry.attempts)
     }
 
-    /// Attempts of the shard that have failed, this one left out.
-    pub(crate) fn failures_beside(&self, shard: u64, attempt: AttemptId) -> usize {
-        let failed = self.tracked.get(&shard).map(|entry| &entry.failed);
-        let others = failed.into_iter().flatten();
-        others.filter(|failed| **failed != attempt).count()
+    /// How often the shard has failed, with `attempt` of `worker`, and who has tried it then.
+    pub(crate) fn failures_with(
+        &self,
+        shard: u64,
+        attempt: AttemptId,
+        worker: &WorkerId,
+    ) -> (Failures, Vec<WorkerId>) {
+        let none = Tracked::default();
+        let entry = self.tracked.get(&shard).unwrap_or(&none);
+        let failures = Failures {
+            attempts: entry.failed.len() + usize::from(!entry.failed.contains(&attempt)),
+            workers: entry.failed_on.len() + usize::from(!entry.failed_on.contains(worker)),
+        };
+        let mut tried = entry.tried.clone();
+        note(&mut tried, worker);
+        (failures, tried)
     }
 
     /// A result of the shard counts. Gives the attempts that have become pointless.
     pub(crate) fn complete(&mut self, shard: u64, by: Holder) -> Vec<Holder> {
+        self.unqueue(shard);
         let Some(entry) = self.tracked.remove(&shard) else {
             self.in_flight -= 1;
             return Vec::new();
         };
-        self.unqueue(shard);
         self.doubled -= u64::from(entry.is_doubled);
         if !entry.holders.is_empty() {
             self.in_flight -= 1;
@@ -302,17 +386,13 @@ impl Supply {
 
     /// A result says that the shard failed on `worker`; it will be tried again. Whether that was
     /// news: the result of one attempt may come more than once.
-    pub(crate) fn fail(&mut self, shard: u64, by: Holder, worker: &WorkerId, now: Millis) -> bool {
+    pub(crate) fn fail(&mut self, shard: u64, by: Holder, worker: &WorkerId) -> bool {
         self.track_plain(shard, by);
-        let entry = self.entry(shard);
-        let is_news = !entry.failed.contains(&by.attempt);
-        if is_news {
-            entry.failed.push(by.attempt);
-        }
-        entry.avoid(worker, now);
-        self.release(shard, by, now);
-        if self.unqueue(shard) {
-            self.enqueue(shard, now);
+        let was_queued = self.unqueue(shard);
+        let is_news = self.entry(shard).note_failure(by.attempt, worker);
+        self.release(shard, by);
+        if was_queued {
+            self.enqueue(shard);
         }
         is_news
     }
@@ -320,15 +400,20 @@ impl Supply {
     /// `worker` was lost while it ran the shard. Gives how many workers were, 0 where the shard has
     /// its result.
     pub(crate) fn lose(&mut self, shard: u64, by: Holder, worker: &WorkerId, now: Millis) -> usize {
-        let Some(entry) = self.tracked.get_mut(&shard) else {
+        if !self.is_open(shard) {
             return 0;
-        };
-        entry.avoid(worker, now);
-        if !entry.lost_on.contains(worker) {
-            entry.lost_on.push(worker.clone());
         }
-        let losses = entry.lost_on.len();
-        self.release(shard, by, now);
+        let was_queued = self.unqueue(shard);
+        let entry = self.entry(shard);
+        entry.note_loss(worker, now);
+        let (losses, rests_until) = (entry.lost_on.len(), entry.rests_until);
+        if rests_until > now {
+            self.rests.insert(rests_until);
+        }
+        self.release(shard, by);
+        if was_queued {
+            self.enqueue(shard);
+        }
         losses
     }
 
@@ -340,9 +425,9 @@ impl Supply {
     }
 
     /// An attempt is taken away from the one who held it.
-    pub(crate) fn take_back(&mut self, shard: u64, by: Holder, now: Millis) {
+    pub(crate) fn take_back(&mut self, shard: u64, by: Holder) {
         if self.is_open(shard) {
-            self.release(shard, by, now);
+            self.release(shard, by);
         }
     }
 
@@ -355,30 +440,31 @@ impl Supply {
         });
     }
 
-    fn release(&mut self, shard: u64, by: Holder, now: Millis) {
+    fn release(&mut self, shard: u64, by: Holder) {
         let holders = &mut self.entry(shard).holders;
         let before = holders.len();
         holders.retain(|holder| *holder != by);
         if before > 0 && holders.is_empty() {
             self.in_flight -= 1;
-            self.enqueue(shard, now);
+            self.enqueue(shard);
         }
     }
 
-    fn enqueue(&mut self, shard: u64, now: Millis) {
+    fn enqueue(&mut self, shard: u64) {
         let entry = &self.tracked[&shard];
-        let choosy_since = entry.is_choosy(now).then_some(entry.avoided_since);
         let line = if entry.is_suspect() {
             &mut self.suspects
         } else {
             &mut self.requeued
         };
-        line.insert(shard, choosy_since);
+        line.insert(shard, &entry.tried);
     }
 
-    /// Whether it was in a queue.
+    /// Whether it was in a queue. Who has tried it may change only while it is in none.
     fn unqueue(&mut self, shard: u64) -> bool {
-        self.requeued.remove(shard) | self.suspects.remove(shard)
+        self.tracked.get(&shard).is_some_and(|entry| {
+            self.requeued.remove(shard, &entry.tried) | self.suspects.remove(shard, &entry.tried)
+        })
     }
 
     /// What a worker finds that returns with an attempt, number `attempt`, of the shard.
@@ -405,16 +491,14 @@ impl Supply {
         }
     }
 
-    /// When the first shard has waited for another worker long enough.
-    pub(crate) fn patience_ends(&self) -> Option<Millis> {
-        let lines = [&self.requeued, &self.suspects];
-        lines.into_iter().filter_map(Retries::patience_ends).min()
+    /// When the first of the suspect shards has rested.
+    pub(crate) fn rest_ends(&self) -> Option<Millis> {
+        self.rests.first().copied()
     }
 
-    /// Gives shards that have waited long enough to anyone.
-    pub(crate) fn lose_patience(&mut self, now: Millis) {
-        self.requeued.lose_patience(now);
-        self.suspects.lose_patience(now);
+    /// Forgets rests that are over.
+    pub(crate) fn end_rests(&mut self, now: Millis) {
+        self.rests = self.rests.split_off(&now.plus(1));
     }
 
     fn entry(&mut self, shard: u64) -> &mut Tracked {

@@ -14,8 +14,8 @@ pub(crate) enum Timer {
     Retry(JobId),
     /// Shards that a worker might have brought back are withheld no longer.
     Reclaim(JobId),
-    /// Failed shards have waited for another worker long enough.
-    Patience(JobId),
+    /// A suspect shard has rested.
+    Rest(JobId),
     /// Shards that take too long are looked for.
     Speculate(JobId),
     /// A session without socket ends.

@@ -1,6 +1,6 @@
 //! Status and control state of a job, as the API and the metrics show them.
 
-use scheduler::{Ending, JobProgress};
+use scheduler::{Ending, JobProgress, Obstacle};
 use shared::api::{ControlState, JobStatus};
 use shared::plan::Plan;
 
@@ -21,11 +21,17 @@ pub(crate) const fn of_running(
 pub(crate) fn waiting_for(progress: &JobProgress, has_workers: bool) -> Option<&'static str> {
     let is_withheld = progress.withheld > 0 && progress.withheld == progress.waiting;
     if !has_workers {
-        Some("no worker")
-    } else if is_withheld && progress.in_flight == 0 && !progress.is_paused {
-        Some("devices to bring back their work")
-    } else {
-        None
+        return Some("no worker");
+    }
+    if is_withheld && progress.in_flight == 0 && !progress.is_paused {
+        return Some("devices to bring back their work");
+    }
+    match progress.obstacle {
+        Some(Obstacle::Refusals) => Some("a worker that does not refuse the job"),
+        Some(Obstacle::Losses) => {
+            Some("another worker: those connected were lost while running it")
+        }
+        None => None,
     }
 }
 

@@ -1,13 +1,14 @@
 //! What a result does to a job: it is folded, tried again, or ends the job; and what is answered.
 
+use std::collections::BTreeSet;
+
 use shared::ids::{AttemptId, SessionId, ShardIndex, WorkerId};
 use shared::job::OnShardError;
 use shared::limits::MAX_SHARD_ATTEMPTS;
 use shared::plan::Plan;
-use shared::time::Millis;
-use shared::wire::{AttemptRange, Disposition, ShardResult};
+use shared::wire::{AttemptRange, Disposition, ResultStatus, ShardResult};
 
-use super::Job;
+use super::{Job, MAX_DEATHS, MAX_REFUSERS};
 use crate::event::{Contribution, JobEnd};
 use crate::leaf::Slot;
 use crate::ledger::Verdict;
@@ -35,7 +36,12 @@ pub(crate) struct Delivery<'a> {
 
 impl Job {
     /// Takes in a result of an attempt that the worker was really given and that was not answered.
-    pub(crate) fn deliver(&mut self, delivery: Delivery<'_>, now: Millis) -> Answer {
+    /// `active` are the workers that may be given work.
+    pub(crate) fn deliver(
+        &mut self,
+        delivery: Delivery<'_>,
+        active: &BTreeSet<WorkerId>,
+    ) -> Answer {
         let Delivery {
             session,
             worker,
@@ -50,9 +56,10 @@ impl Job {
             return self.answer(session, attempt, Disposition::Duplicate);
         }
         let by = Holder { session, attempt };
-        if self.shall_retry(slot, attempt, &result) {
-            if self.supply.fail(slot.shard, by, worker, now) {
+        if self.shall_retry(slot, attempt, &result, worker, active) {
+            if self.supply.fail(slot.shard, by, worker) {
                 self.contribution(worker).failed += 1;
+                self.note_death(worker, &result);
             }
             return Answer::AtOnce(Disposition::Stale);
         }
@@ -106,16 +113,38 @@ impl Job {
     }
 
     /// Only shards of a sharded job are tried again; the result of a single run is its result,
-    /// whatever it is.
-    fn shall_retry(&self, slot: Slot, attempt: AttemptId, result: &ShardResult) -> bool {
-        let has_failed = !result.has_returned();
+    /// whatever it is. A shard has failed for good once so many workers say so, or once it was tried as
+    /// often and there is no other worker to ask.
+    fn shall_retry(
+        &self,
+        slot: Slot,
+        attempt: AttemptId,
+        result: &ShardResult,
+        worker: &WorkerId,
+        active: &BTreeSet<WorkerId>,
+    ) -> bool {
         let is_sharded = matches!(self.plan, Plan::Sharded(_)) && self.reducer.is_some();
-        let failures = if slot.is_tracked {
-            self.supply.failures_beside(slot.shard, attempt)
-        } else {
-            0
-        };
-        is_sharded && has_failed && failures + 1 < MAX_SHARD_ATTEMPTS
+        if result.has_returned() || !is_sharded {
+            return false;
+        }
+        let (failures, tried) = self.supply.failures_with(slot.shard, attempt, worker);
+        failures.workers < MAX_SHARD_ATTEMPTS
+            && (failures.attempts < MAX_SHARD_ATTEMPTS || self.candidates(active).has_other(&tried))
+    }
+
+    /// Counts an executor that the job killed. Its run time is not known and so 0; other results with
+    /// this exit code, such as one that is too large, have one.
+    fn note_death(&mut self, worker: &WorkerId, result: &ShardResult) {
+        let has_died = result.status == ResultStatus::ExecutorFailed && result.duration_us == 0;
+        let is_known = self.deaths.contains_key(worker);
+        if !has_died || (!is_known && self.deaths.len() == MAX_REFUSERS) {
+            return;
+        }
+        let deaths = self.deaths.entry(worker.clone()).or_default();
+        *deaths += 1;
+        if *deaths >= MAX_DEATHS {
+            self.refused_by(worker);
+        }
     }
 
     fn fold(&mut self, worker: &WorkerId, shard: u64, result: ShardResult) {
@@ -172,6 +201,7 @@ impl Job {
 
     fn complete(&mut self, worker: &WorkerId, shard: u64, result: &ShardResult) {
         let failed = u64::from(!result.has_returned());
+        self.note_death(worker, result);
         self.batch.completed.push(shard);
         self.completed_count += 1;
         self.failed_shards += failed;

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use shared::ids::{AttemptId, JobId, Nonce, SessionId, WorkerId};
 use shared::time::Millis;
 use shared::wire::{
-    AttemptRange, Disposed, Held, ResultBatch, ResultRow, ShardResult, Stage, to_ranges,
+    AttemptRange, Disposed, Held, RefusalReason, Refused, ResultBatch, ResultRow, ShardResult,
+    Stage, to_ranges,
 };
 
 use super::jobs::Spec;
@@ -70,6 +71,8 @@ pub(super) struct Device {
     pub(super) is_joined: bool,
     /// It neither works nor says anything.
     pub(super) is_frozen: bool,
+    /// Jobs that its volunteer does not want.
+    pub(super) unwanted: BTreeSet<JobId>,
     pub(super) inbox: VecDeque<Inbound>,
     pub(super) outbox: VecDeque<Event>,
     leaves: BTreeMap<Nonce, Leaf>,
@@ -87,6 +90,7 @@ impl Device {
             is_connected: false,
             is_joined: false,
             is_frozen: false,
+            unwanted: BTreeSet::new(),
             inbox: VecDeque::new(),
             outbox: VecDeque::new(),
             leaves: BTreeMap::new(),
@@ -151,6 +155,40 @@ impl Device {
             .collect();
         self.leaves.insert(nonce, Leaf { ticket, attempts });
         self.order.push(nonce);
+        self.refuse_unwanted();
+    }
+
+    /// Refuses what it holds of jobs that its volunteer does not want.
+    pub(super) fn refuse_unwanted(&mut self) {
+        let Some(session) = self.session.filter(|_| self.is_joined) else {
+            return;
+        };
+        let unwanted = std::mem::take(&mut self.unwanted);
+        let refused = self.attempts_of(|job, it| {
+            unwanted.contains(&job) && matches!(it, Attempt::Waiting | Attempt::Running { .. })
+        });
+        self.unwanted = unwanted;
+        let ranges = to_ranges(refused);
+        for range in &ranges {
+            self.forget(*range);
+        }
+        if !ranges.is_empty() {
+            let refusals = ranges.into_iter().map(|range| Refused {
+                range: Some(range),
+                reason: RefusalReason::JobRefused,
+            });
+            let refusals = refusals.collect();
+            self.outbox.push_back(Event::Refused { session, refusals });
+        }
+    }
+
+    /// Its volunteer does not want a job of which it holds something.
+    pub(super) fn turn_against_some_job(&mut self) {
+        let held = self.leaves.values().flat_map(|leaf| &leaf.attempts);
+        let waiting = held.filter(|(_, _, it)| matches!(it, Attempt::Waiting));
+        let job = waiting.map(|(job, _, _)| *job).next();
+        self.unwanted.extend(job);
+        self.refuse_unwanted();
     }
 
     fn forget(&mut self, range: AttemptRange) {
@@ -313,10 +351,14 @@ impl Device {
     }
 
     fn attempts(&self, filter: impl Fn(&Attempt) -> bool) -> Vec<AttemptId> {
+        self.attempts_of(|_, attempt| filter(attempt))
+    }
+
+    fn attempts_of(&self, filter: impl Fn(JobId, &Attempt) -> bool) -> Vec<AttemptId> {
         let mut found = Vec::new();
         for (nonce, leaf) in &self.leaves {
-            for ((_, _, attempt), index) in leaf.attempts.iter().zip(0..) {
-                if filter(attempt) {
+            for ((job, _, attempt), index) in leaf.attempts.iter().zip(0..) {
+                if filter(*job, attempt) {
                     found.push(AttemptId {
                         nonce: *nonce,
                         index,

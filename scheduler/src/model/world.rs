@@ -63,6 +63,7 @@ impl World {
         let config = SchedulerConfig {
             reclaim_ms: rng.pick(&[0, 500, 15_000]),
             reserve_block: rng.pick(&[2, 16, 100, 1 << 18]),
+            looks: rng.pick(&[1, 2, 64]),
         };
         let weather = Weather {
             store_mishaps: rng.pick(&[0, 5, 40]),
@@ -448,11 +449,11 @@ impl World {
             .push_back(Event::Results { session, batches });
     }
 
-    /// The first device never refuses a job, so that there is one for each job.
+    /// Says that it cannot run what it has, or that it does not want a job.
     fn refuse(&mut self, index: usize, session: SessionId) {
         let reason = match self.rng.below(4) {
-            0 if index > 0 => RefusalReason::JobRefused,
-            0..2 => RefusalReason::BadSignature,
+            0 => return self.devices[index].turn_against_some_job(),
+            1 => RefusalReason::BadSignature,
             _ => RefusalReason::ExpiredInQueue,
         };
         let most = self.rng.pick(&[1, 5, 2_000]);
@@ -507,7 +508,13 @@ impl World {
         }
         let jobs: Vec<JobId> = self.specs.keys().copied().collect();
         for job in jobs {
-            let command = Command::Resume;
+            let mut devices = self.devices.iter();
+            let command = if devices.any(|device| !device.unwanted.contains(&job)) {
+                Command::Resume
+            } else {
+                self.store.cancel(job);
+                Command::Cancel
+            };
             self.step(Event::Control { job, command });
         }
         for index in 0..self.devices.len() {

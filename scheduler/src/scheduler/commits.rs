@@ -24,9 +24,9 @@ impl Scheduler {
             }
             self.outbox
                 .contributed(id, closed.contributions, ShardResults::default());
-            match job.supply.patience_ends() {
-                Some(at) => self.timers.set(Timer::Patience(id), at),
-                None => self.timers.cancel(Timer::Patience(id)),
+            match job.supply.rest_ends() {
+                Some(at) => self.timers.set(Timer::Rest(id), at),
+                None => self.timers.cancel(Timer::Rest(id)),
             }
             self.pronounce(&closed.verdicts);
         }
@@ -136,7 +136,7 @@ impl Scheduler {
         for timer in [
             Timer::Retry(id),
             Timer::Reclaim(id),
-            Timer::Patience(id),
+            Timer::Rest(id),
             Timer::Speculate(id),
         ] {
             self.timers.cancel(timer);
@@ -146,7 +146,8 @@ impl Scheduler {
             self.withdraw_job(*session, id);
         }
         self.queues.remove_job(&job);
-        self.outbox.job_ended(id, job.progress(), ending);
+        let progress = job.progress(&self.queues.active);
+        self.outbox.job_ended(id, progress, ending);
     }
 
     fn withdraw_job(&mut self, id: SessionId, job: JobId) {

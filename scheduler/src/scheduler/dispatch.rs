@@ -6,7 +6,7 @@
 //! priorities: each turn moves a job forward in virtual time by the inverse of its weight, and the
 //! one that is furthest behind is next (stride scheduling, Waldspurger and Weihl, 1995).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use shared::ids::{JobId, SessionId, ShardIndex, WorkerId};
@@ -22,14 +22,9 @@ use crate::session::{FULL, Places, Session};
 use crate::speed;
 use crate::supply::{Holder, Issued};
 
-/// Jobs that are looked at for one leaf.
-const MAX_VISITS: usize = 4 * MAX_JOBS_PER_LEAF;
-
-/// Idle workers in a row for which there was nothing, after which no more are tried in this step.
-const MAX_IDLE_MISSES: usize = 64;
-
-/// The same for workers that have enough to do.
-const MAX_WANTING_MISSES: usize = 8;
+/// Of the idle workers for which there was nothing, after which no more are tried in this step, one in
+/// so many of those that have enough to do.
+const WANTING_PART: usize = 8;
 
 /// Virtual time that a turn takes a job of weight 1.
 const STRIDE: u64 = 1 << 20;
@@ -65,8 +60,8 @@ pub(crate) struct Queues {
     pub(super) reserved: usize,
     /// Slots of all workers that may be given work.
     pub(super) slots: u64,
-    /// How many workers that are.
-    pub(super) active: usize,
+    /// These workers.
+    pub(super) active: BTreeSet<WorkerId>,
 }
 
 impl Queues {
@@ -90,7 +85,9 @@ impl Queues {
         self.note_clearing(id, false);
         self.reserved -= usize::from(places.is_reserved);
         self.slots -= u64::from(places.counted_slots);
-        self.active -= usize::from(places.counted_slots > 0);
+        if places.counted_slots > 0 {
+            self.active.remove(&session.worker);
+        }
     }
 
     /// Puts a job where it belongs; at the end of the line if it `was_served`.
@@ -100,22 +97,27 @@ impl Queues {
         } else {
             self.suspected.remove(&job.id);
         }
+        if let Some(turn) = job.turn.filter(|_| was_served) {
+            self.turn = self.turn.max(turn);
+        }
         let turn = match (job.has_work(), job.turn) {
             (false, _) => None,
             (true, None) => {
                 // One step on, of so many in a turn: who comes first is first.
                 self.turn += 1;
-                Some(job.next_turn.max(self.turn))
+                let first = self.turn + STRIDE / job.weight();
+                Some(job.next_turn.map_or(first, |next| next.max(self.turn)))
             }
             (true, Some(turn)) if !was_served => Some(turn),
             (true, Some(turn)) => {
-                self.turn = self.turn.max(turn);
-                job.next_turn = turn + STRIDE / job.weight();
-                Some(job.next_turn)
+                // Turns that nobody could take are not saved up.
+                let turn = turn.max(self.turn.saturating_sub(STRIDE));
+                Some(turn + STRIDE / job.weight())
             }
         };
         move_place(&mut self.jobs, job.id, job.turn, turn);
         job.turn = turn;
+        job.next_turn = turn.or(job.next_turn);
     }
 
     /// Puts a session where it belongs; at the end of the line if it `was_served`.
@@ -144,8 +146,11 @@ impl Queues {
         self.reserved += usize::from(new.is_reserved);
         self.reserved -= usize::from(old.is_reserved);
         self.slots = self.slots + u64::from(new.counted_slots) - u64::from(old.counted_slots);
-        self.active += usize::from(new.counted_slots > 0);
-        self.active -= usize::from(old.counted_slots > 0);
+        match (old.counted_slots > 0, new.counted_slots > 0) {
+            (false, true) => drop(self.active.insert(session.worker.clone())),
+            (true, false) => drop(self.active.remove(&session.worker)),
+            (true, true) | (false, false) => {}
+        }
         session.places = new;
     }
 
@@ -166,8 +171,8 @@ impl Queues {
 #[cfg(test)]
 impl Queues {
     /// Slots and number of all workers that may be given work.
-    pub(super) const fn counts(&self) -> (u64, usize) {
-        (self.slots, self.active)
+    pub(super) fn counts(&self) -> (u64, usize) {
+        (self.slots, self.active.len())
     }
 }
 
@@ -227,11 +232,12 @@ impl Scheduler {
     }
 
     pub(super) fn serve_idle(&mut self) {
-        self.serve(|queues| &queues.idle, MAX_IDLE_MISSES);
+        self.serve(|queues| &queues.idle, self.config.looks);
     }
 
     fn serve_wanting(&mut self) {
-        self.serve(|queues| &queues.wanting, MAX_WANTING_MISSES);
+        let max_misses = self.config.looks.div_ceil(WANTING_PART);
+        self.serve(|queues| &queues.wanting, max_misses);
     }
 
     /// Serves a line from its front, everyone at most once.
@@ -266,7 +272,7 @@ impl Scheduler {
 
     fn assign_leaf(&mut self, id: SessionId) -> bool {
         let (_, serial) = self.nonces.peek();
-        let Some(session) = self.sessions.get(&id) else {
+        let Some(session) = self.sessions.get_mut(&id) else {
             return false;
         };
         if !session.is_idle() && !session.is_wanting() {
@@ -274,9 +280,8 @@ impl Scheduler {
         }
         let leaf = Leaf::new(serial, self.now, session.held() == 0);
         let mut filling = Filling::new(leaf, session.fill());
-        let line = self.queues.jobs.iter().take(MAX_VISITS);
-        let visits: Vec<JobId> = line.map(|(_, job)| *job).collect();
-        for job in visits {
+        let line = &self.queues.jobs;
+        for (_, job) in session.jobs_round.look(line, self.config.looks) {
             if filling.jobs.len() < MAX_JOBS_PER_LEAF {
                 self.fill_from(id, job, &mut filling);
             }
@@ -295,6 +300,7 @@ impl Scheduler {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.add_leaf(nonce, filling.leaf, self.now);
             session.is_alone = false;
+            session.jobs_round.restart();
             for (assignment, capacity) in filling.jobs.iter().zip(filling.capacities) {
                 session.shares.entry(assignment.job).or_default().capacity = capacity;
             }
@@ -325,38 +331,19 @@ impl Scheduler {
         if count == 0 {
             return;
         }
-        let may_retry = may_retry(&session.worker, &self.workers, &self.sessions, &self.queues);
         let holder = |index: u32| Holder {
             session: id,
             attempt: attempt(nonce, index),
         };
         let first = filling.leaf.len();
-        let issued = job.supply.issue(first..first + count, may_retry, holder);
-        self.queues.place_job(job, true);
+        let places = first..first + count;
+        let issued = job.issue(places, &session.worker, &self.queues.active, holder);
         if issued.is_empty() {
             return;
         }
+        self.queues.place_job(job, true);
         filling.add(job_id, capacity, &issued, self.now);
         self.note_handed_out(id, job_id);
-    }
-}
-
-/// Whether `worker` may get a shard that should rather not go to those given: it is not among them,
-/// or there is nobody else.
-pub(super) fn may_retry<'a>(
-    worker: &'a WorkerId,
-    workers: &'a BTreeMap<WorkerId, SessionId>,
-    sessions: &'a BTreeMap<SessionId, Session>,
-    queues: &Queues,
-) -> impl Fn(&[WorkerId]) -> bool + use<'a> {
-    let active = queues.active;
-    let is_active = |worker: &WorkerId| {
-        let session = workers.get(worker);
-        let session = session.and_then(|id| sessions.get(id));
-        session.is_some_and(Session::is_active)
-    };
-    move |avoided: &[WorkerId]| {
-        !avoided.contains(worker) || avoided.iter().filter(|it| is_active(it)).count() >= active
     }
 }
 

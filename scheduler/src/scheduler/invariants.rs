@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared::ids::{JobId, SessionId};
+use shared::ids::{JobId, Nonce, SessionId};
 
 use super::Scheduler;
 use crate::leaf::{Slot, SlotState, attempt};
@@ -45,6 +45,16 @@ impl Scheduler {
     /// Attempts that the session holds.
     pub(crate) fn held_by_session(&self, session: SessionId) -> u32 {
         self.sessions[&session].held()
+    }
+
+    /// Which attempts these are.
+    pub(crate) fn held_attempts(&self, session: SessionId) -> BTreeSet<(Nonce, u32)> {
+        let leaves = self.sessions[&session].leaves.iter();
+        let slots = leaves.flat_map(|(nonce, leaf)| leaf.slots().map(move |slot| (*nonce, slot)));
+        slots
+            .filter(|(_, (_, slot))| slot.is_held())
+            .map(|(nonce, (index, _))| (nonce, index))
+            .collect()
     }
 
     /// Nothing is kept of jobs that are over, and little of sessions.

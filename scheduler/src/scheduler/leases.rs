@@ -170,7 +170,7 @@ impl Scheduler {
         if let Some((job, shard)) = self.release(holder)
             && let Some(job) = self.jobs.get_mut(&job)
         {
-            job.supply.take_back(shard, holder, self.now);
+            job.supply.take_back(shard, holder);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared::ids::{JobId, Nonce, SessionId};
+use shared::ids::{JobId, Nonce, SessionId, WorkerId};
 use shared::time::Millis;
 use shared::wire::{AttemptRange, Disposition, ResultBatch, ResultRow};
 
@@ -23,6 +23,7 @@ impl Scheduler {
             busy_slots: session.busy_slots(),
             session,
             jobs: &mut self.jobs,
+            active: &self.queues.active,
             outbox: &mut self.outbox,
             touched_jobs: &mut self.touched_jobs,
             tallies: BTreeMap::new(),
@@ -49,6 +50,7 @@ struct Intake<'a> {
     busy_slots: u32,
     session: &'a mut Session,
     jobs: &'a mut BTreeMap<JobId, Job>,
+    active: &'a BTreeSet<WorkerId>,
     outbox: &'a mut Outbox,
     touched_jobs: &'a mut BTreeSet<JobId>,
     tallies: BTreeMap<JobId, Tally>,
@@ -115,7 +117,7 @@ impl Intake<'_> {
                         slot,
                         result: row.result,
                     };
-                    job.deliver(delivery, self.now)
+                    job.deliver(delivery, self.active)
                 }
             };
             match answer {

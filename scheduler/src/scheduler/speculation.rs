@@ -24,9 +24,6 @@ const CHECK_MS: u64 = BATCH_TARGET_MS;
 /// Of the slots, one in so many runs an extra attempt at most.
 const SPECULATIVE_PART: u64 = 10;
 
-/// Idle workers that are looked at for one straggler.
-const MAX_LOOKED_AT: usize = 64;
-
 /// A shard that runs, and since when at the latest.
 #[derive(Debug, Clone, Copy)]
 struct Straggler {
@@ -54,11 +51,15 @@ impl Scheduler {
         if self.uncommitted.is_too_much(self.now) || self.queues.idle.is_empty() {
             return;
         }
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        let idle = job.idle_round.look(&self.queues.idle, self.config.looks);
         for straggler in self.stragglers(id) {
             if self.has_speculated_enough() {
                 return;
             }
-            if let Some(taker) = self.taker_for(id, straggler) {
+            if let Some(taker) = self.taker_for(id, straggler, &idle) {
                 self.double(id, straggler, taker);
             }
         }
@@ -111,13 +112,17 @@ impl Scheduler {
         running.collect()
     }
 
-    /// An idle worker for the shard, other than the one that has it.
-    fn taker_for(&self, job: JobId, straggler: Straggler) -> Option<SessionId> {
-        let idle = self.queues.idle.iter().take(MAX_LOOKED_AT);
-        idle.map(|(_, id)| *id).find(|id| {
+    /// One of `idle` that still is, for the shard, other than the one that has it.
+    fn taker_for(
+        &self,
+        job: JobId,
+        straggler: Straggler,
+        idle: &[(u64, SessionId)],
+    ) -> Option<SessionId> {
+        idle.iter().map(|(_, id)| *id).find(|id| {
             let session = self.sessions.get(id);
             *id != straggler.holder.session
-                && session.is_some_and(|it| self.may_take(it, job, straggler.shard))
+                && session.is_some_and(|it| it.is_idle() && self.may_take(it, job, straggler.shard))
         })
     }
 

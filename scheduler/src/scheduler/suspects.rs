@@ -7,12 +7,12 @@
 use shared::ids::{JobId, SessionId};
 
 use super::Scheduler;
-use super::dispatch::{Filling, capacity, may_retry};
+use super::dispatch::{Filling, capacity};
 use crate::leaf::{Leaf, attempt};
 use crate::supply::Holder;
 
-/// Jobs, and workers, that are looked at in one step.
-const MAX_LOOKED_AT: usize = 64;
+/// Of the usual looks, one in so many: each job is looked at with each worker.
+const LOOKS_PART: usize = 8;
 
 /// Of the workers, one in so many is kept for suspect shards at most.
 const RESERVED_PART: usize = 4;
@@ -23,30 +23,34 @@ impl Scheduler {
         if self.queues.suspected.is_empty() && self.queues.clearing.is_none() {
             return;
         }
-        let jobs = self.queues.suspected.iter().take(MAX_LOOKED_AT);
-        for job in jobs.copied().collect::<Vec<JobId>>() {
-            self.serve_suspects_of(job);
+        let looks = self.config.looks.div_ceil(LOOKS_PART);
+        let jobs = self.suspected_round.look(&self.queues.suspected, looks);
+        for job in &jobs {
+            self.serve_suspects_of(*job, looks);
         }
-        self.keep_clearing();
+        self.keep_clearing(&jobs, looks);
     }
 
-    fn serve_suspects_of(&mut self, job: JobId) {
-        let free = self.queues.free.iter().take(MAX_LOOKED_AT);
-        for (_, id) in free.copied().collect::<Vec<_>>() {
-            let is_kept = self.queues.clearing == Some(id);
+    fn serve_suspects_of(&mut self, id: JobId, looks: usize) {
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        for (_, session) in job.free_round.look(&self.queues.free, looks) {
+            let is_kept = self.queues.clearing == Some(session);
             if is_kept || self.may_reserve() {
-                self.assign_suspect(id, job);
+                self.assign_suspect(session, id);
             }
         }
     }
 
     fn may_reserve(&self) -> bool {
-        let most = (self.queues.active / RESERVED_PART).max(1);
+        let most = (self.queues.active.len() / RESERVED_PART).max(1);
         !self.queues.has_work() || self.queues.reserved < most
     }
 
-    /// Ends the wait of a worker that waits in vain, and lets another one begin.
-    fn keep_clearing(&mut self) {
+    /// Ends the wait of a worker that waits in vain, and lets another one begin: for one of `jobs`, for
+    /// which no free worker was found.
+    fn keep_clearing(&mut self, jobs: &[JobId], looks: usize) {
         if let Some(id) = self.queues.clearing {
             let is_waiting = self
                 .sessions
@@ -57,18 +61,29 @@ impl Scheduler {
             }
             self.set_clearing(id, false);
         }
-        let line = self.queues.idle.iter().chain(&self.queues.wanting);
-        let busy = line
-            .take(MAX_LOOKED_AT)
-            .map(|(_, id)| *id)
-            .find(|id| self.sessions.get(id).is_some_and(|it| it.held() > 0));
-        if let Some(id) = busy
-            && !self.queues.suspected.is_empty()
-            && self.queues.free.is_empty()
-            && self.may_reserve()
-        {
+        if self.queues.suspected.is_empty() || !self.may_reserve() {
+            return;
+        }
+        let idle = self.clearing_round.look(&self.queues.idle, looks);
+        // Who has sent results in this step is the last in line.
+        let wanting = self.queues.wanting.iter().rev().take(looks).copied();
+        let mut line = idle.into_iter().chain(wanting).map(|(_, id)| id);
+        let busy = line.find(|id| jobs.iter().any(|job| self.may_be_cleared(*id, *job)));
+        if let Some(id) = busy {
             self.set_clearing(id, true);
         }
+    }
+
+    /// Whether a busy worker would get a suspect shard of the job if it were free.
+    fn may_be_cleared(&self, id: SessionId, job: JobId) -> bool {
+        let (Some(session), Some(job)) = (self.sessions.get(&id), self.jobs.get(&job)) else {
+            return false;
+        };
+        let (worker, candidates) = (&session.worker, job.candidates(&self.queues.active));
+        session.held() > 0
+            && job.has_suspects()
+            && !job.is_refused_by(worker)
+            && job.supply.has_suspect_for(worker, candidates, self.now)
     }
 
     fn set_clearing(&mut self, id: SessionId, is_clearing: bool) {
@@ -91,8 +106,8 @@ impl Scheduler {
             session: id,
             attempt: attempt(nonce, 0),
         };
-        let may_retry = may_retry(&session.worker, &self.workers, &self.sessions, &self.queues);
-        let Some(issued) = job.supply.issue_suspect(may_retry, holder) else {
+        let (worker, active) = (&session.worker, &self.queues.active);
+        let Some(issued) = job.issue_suspect(worker, active, self.now, holder) else {
             return;
         };
         let mut filling = Filling::new(Leaf::new(serial, self.now, true), session.fill());

@@ -14,7 +14,7 @@ use shared::wire::{
 use super::Scheduler;
 use crate::{
     Contribution, Delta, Effect, Ending, Event, HeldShard, JobAssignment, JobEnd, JobKind,
-    JobOutline, SchedulerConfig,
+    JobOutline, Obstacle, SchedulerConfig,
 };
 
 mod commits;
@@ -83,10 +83,19 @@ impl Bench {
         }
     }
 
-    /// Lets time pass and fires what is due.
+    /// Lets time pass and fires what is due, when it is due.
     fn wait(&mut self, ms: u64) {
-        self.now += ms;
+        let until = self.now + ms;
+        let mut effects = Vec::new();
+        while let Some(at) = self.scheduler.next_deadline().filter(|at| at.0 < until) {
+            self.now = at.0.max(self.now);
+            self.step(Event::Tick);
+            effects.append(&mut self.effects);
+        }
+        self.now = until;
         self.step(Event::Tick);
+        effects.append(&mut self.effects);
+        self.effects = effects;
     }
 
     fn submit(&mut self, name: u8, shards: u64) -> JobId {
@@ -223,6 +232,15 @@ impl Bench {
     fn given_ever(&self, session: SessionId) -> Vec<Given> {
         let own = self.assigned.iter().filter(|(to, _)| *to == session);
         own.flat_map(|(_, given)| given.clone()).collect()
+    }
+
+    /// What the session was given and has neither answered nor lost, the oldest first.
+    fn held(&self, session: SessionId) -> Vec<Given> {
+        let held = self.scheduler.held_attempts(session);
+        let given = self.given_ever(session).into_iter();
+        given
+            .filter(|it| held.contains(&(it.nonce, it.index)))
+            .collect()
     }
 
     /// What the last step gave to the session.

@@ -49,6 +49,7 @@ impl Server {
         let config = SchedulerConfig {
             reclaim_ms: RECLAIM_MS,
             reserve_block: 64,
+            ..SchedulerConfig::default()
         };
         Self {
             keys,
@@ -67,6 +68,7 @@ impl Server {
         SchedulerConfig {
             reclaim_ms: RECLAIM_MS,
             reserve_block: 64,
+            ..SchedulerConfig::default()
         }
         .first_high_water(shards.max(1))
     }

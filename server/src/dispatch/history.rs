@@ -314,6 +314,7 @@ mod tests {
             in_flight,
             waiting: total - completed - in_flight,
             withheld: 0,
+            obstacle: None,
             is_paused: false,
             started: in_flight > 0 || completed > 0,
         }

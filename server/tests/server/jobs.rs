@@ -251,6 +251,11 @@ async fn what_a_worker_refuses_goes_to_another() {
             reason: RefusalReason::JobRefused,
         }]))
         .await;
+    let mut waiting = server.client.job(&id).await["waiting"].clone();
+    while waiting.is_null() {
+        waiting = server.client.job(&id).await["waiting"].clone();
+    }
+    assert_eq!(waiting, "a worker that does not refuse the job");
     let mut second = server.worker().await;
     let assigned = second.assigned().await;
     second.finish(&assigned, |_| returned("2")).await;

@@ -1,5 +1,7 @@
 use super::*;
 use crate::job::{Job, MAX_REFUSERS};
+use crate::supply::MAX_WAITING;
+use shared::job::OnShardError;
 use shared::wire::{RefusalReason, Refused};
 
 #[test]
@@ -53,7 +55,7 @@ fn a_lone_worker_gets_its_failed_shard_again() {
 }
 
 #[test]
-fn a_failed_shard_waits_for_an_untried_worker_but_not_for_ever() {
+fn a_failed_shard_waits_for_a_busy_worker_that_has_not_tried_it() {
     let mut bench = Bench::new();
     let alice = bench.join(1, 1);
     bench.submit(1, 1);
@@ -66,11 +68,115 @@ fn a_failed_shard_waits_for_an_untried_worker_but_not_for_ever() {
         limit: 1,
     });
     bench.answer(alice, &first, ResultStatus::Threw);
-    assert_eq!(bench.given(alice), []);
-    bench.wait(4_999);
-    assert_eq!(bench.given(alice), []);
-    bench.wait(1);
-    assert_eq!(shards(&bench.given(alice)), [0]);
+    for _ in 0..40 {
+        let held = bench.held(bob);
+        bench.beat(bob, &held, Stage::Running);
+        bench.wait(60_000);
+    }
+    assert_eq!(bench.given_ever(alice).len(), 1);
+    bench.step(Event::WorkerLeft { session: bob });
+    let again = bench.given(alice);
+    assert_eq!(
+        (again[0].shard, again[0].number),
+        (0, 2),
+        "nobody else is left"
+    );
+}
+
+#[test]
+fn a_failed_shard_does_not_wait_for_workers_that_refuse_its_job() {
+    let mut bench = Bench::new();
+    let alice = bench.join(1, 1);
+    bench.submit_with(1, 1, |outline| {
+        outline.policy.on_shard_error = OnShardError::Skip
+    });
+    let first = bench.given(alice);
+    bench.refuse(alice, &first, RefusalReason::JobRefused);
+    let bob = bench.join(2, 1);
+    for _ in 0..2 {
+        let given = bench.given(bob);
+        bench.answer(bob, &given, ResultStatus::Threw);
+    }
+    let last = bench.given(bob);
+    assert_eq!(last[0].number, 4);
+    bench.answer(bob, &last, ResultStatus::Threw);
+    assert_eq!(bench.delta().failed_shards, 1, "after three attempts");
+}
+
+/// Three workers do what they are given, and one throws at once whatever it is given.
+#[test]
+fn a_broken_device_fails_no_shard_for_good_while_others_are_there() {
+    let shards = 3_000;
+    let mut bench = Bench::new();
+    let sick = bench.join(1, 1);
+    let healthy = [bench.join(2, 1), bench.join(3, 1), bench.join(4, 1)];
+    bench.submit(1, shards);
+    let mut thrown = 0;
+    while let Some(given) = next_unanswered(&mut bench, sick, &mut thrown) {
+        bench.answer(sick, &[given], ResultStatus::Threw);
+    }
+    assert!(
+        (MAX_WAITING..=2 * MAX_WAITING).contains(&thrown),
+        "it is not let through all of the job: {thrown}"
+    );
+    let mut last = None;
+    while last.is_none() {
+        bench.now += 1;
+        while let Some(given) = next_unanswered(&mut bench, sick, &mut thrown) {
+            bench.answer(sick, &[given], ResultStatus::Threw);
+        }
+        for session in healthy {
+            let held = bench.held(session);
+            if let Some(first) = held.first() {
+                bench.results(session, &[*first]);
+                for delta in bench.deltas() {
+                    last = delta.end.is_some().then_some(delta.failed_shards);
+                    bench.commit(&delta);
+                }
+            }
+        }
+    }
+    assert_eq!(last, Some(0));
+    let broken = bench.given_ever(sick);
+    assert!(broken.iter().all(|given| given.number == 1));
+}
+
+fn next_unanswered(bench: &mut Bench, session: SessionId, count: &mut usize) -> Option<Given> {
+    let given = bench.given_ever(session).get(*count).copied();
+    *count += usize::from(given.is_some());
+    given
+}
+
+#[test]
+fn a_worker_of_which_a_job_killed_three_executors_is_not_given_it_again() {
+    let mut bench = Bench::new();
+    bench.run_us = 0;
+    let alice = bench.join(1, 1);
+    let job = bench.submit(1, 10);
+    for _ in 0..3 {
+        let given = bench.held(alice);
+        bench.answer(alice, &given[..1], ResultStatus::ExecutorFailed);
+    }
+    let rest = bench.held(alice);
+    bench.refuse(alice, &rest, RefusalReason::ExpiredInQueue);
+    assert_eq!(bench.held(alice), []);
+    let progress = bench.scheduler.job(job).unwrap().progress;
+    assert_eq!(progress.obstacle, Some(Obstacle::Refusals));
+    let bob = bench.join(2, 1);
+    assert_ne!(bench.given(bob), []);
+    assert_eq!(bench.scheduler.job(job).unwrap().progress.obstacle, None);
+}
+
+#[test]
+fn results_that_are_too_large_are_no_deaths() {
+    let mut bench = Bench::new();
+    let alice = bench.join(1, 1);
+    bench.submit(1, 10);
+    for _ in 0..5 {
+        let given = bench.held(alice);
+        bench.answer(alice, &given[..1], ResultStatus::ExecutorFailed);
+    }
+    assert_ne!(bench.held(alice), []);
 }
 
 #[test]

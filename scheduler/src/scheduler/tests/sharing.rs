@@ -1,5 +1,7 @@
-use super::*;
+use shared::job::Priority;
 use shared::limits::MAX_ATTEMPTS_PER_LEAF;
+
+use super::*;
 
 #[test]
 fn no_worker_gets_more_than_its_credit() {
@@ -223,4 +225,119 @@ fn idle_workers_cost_nothing_while_there_is_no_work() {
         .count();
     assert_eq!(assigned, 1);
     assert_eq!(bench.scheduler.job(job).unwrap().progress.in_flight, 1);
+}
+
+/// A hundred jobs that the only worker refuses stand before one that it takes.
+#[test]
+fn jobs_that_nobody_takes_hold_no_other_job_up() {
+    let mut bench = Bench::new();
+    let alice = bench.join(1, 1);
+    for name in 1..=100 {
+        bench.submit(name, 10);
+        let given = bench.held(alice);
+        bench.refuse(alice, &given, RefusalReason::JobRefused);
+    }
+    for _ in 0..100 {
+        bench.wait(60_000);
+        let given = bench.held(alice);
+        bench.refuse(alice, &given, RefusalReason::JobRefused);
+    }
+    let wanted = bench.submit(101, 10);
+    bench.wait(62_000);
+    assert!(bench.scheduler.job(wanted).unwrap().progress.in_flight > 0);
+}
+
+#[test]
+fn turns_that_nobody_could_take_are_not_saved_up() {
+    let mut bench = Bench::new();
+    let alice = bench.join(1, 1);
+    let refused = bench.submit(1, 1_000);
+    let given = bench.held(alice);
+    bench.refuse(alice, &given, RefusalReason::JobRefused);
+    bench.run_us = 1_000_000;
+    let other = bench.submit(2, 1_000);
+    for _ in 0..50 {
+        bench.now += 1_000;
+        let given = bench.held(alice);
+        bench.work(alice, &given);
+    }
+    bench.join(2, 1);
+    let bob = session(2);
+    let done = |bench: &Bench, job| bench.scheduler.job(job).unwrap().progress.completed;
+    let before = done(&bench, other);
+    for _ in 0..40 {
+        bench.now += 1_000;
+        let given = bench.held(bob);
+        bench.work(bob, &given);
+    }
+    let turns = [done(&bench, other) - before, done(&bench, refused)];
+    assert!(turns.iter().all(|it| *it >= 25), "{turns:?}");
+}
+
+#[test]
+fn a_single_job_of_high_priority_is_not_behind_those_that_came_before() {
+    let mut bench = Bench::new();
+    let submit = |bench: &mut Bench, name, priority| {
+        bench.submit_with(name, 1, |outline| {
+            outline.plan = Plan::Single;
+            outline.reducer = None;
+            outline.policy.priority = Priority::new(priority).unwrap();
+        })
+    };
+    for name in 1..=40 {
+        submit(&mut bench, name, 1);
+    }
+    let urgent = submit(&mut bench, 41, 100);
+    for name in 42..=80 {
+        submit(&mut bench, name, 1);
+    }
+    bench.join(1, 1);
+    assert_eq!(bench.assigned_jobs()[0], urgent);
+}
+
+/// Nobody takes the second job. The first one's queue is at one worker while another one is idle.
+#[test]
+fn work_that_nobody_takes_does_not_keep_idle_workers_from_what_waits_elsewhere() {
+    let mut bench = Bench::new();
+    let alice = bench.join(1, 2);
+    bench.submit(1, 8);
+    let held = bench.given(alice);
+    let bob = bench.join(2, 4);
+    let done = bench.given(bob);
+    bench.work(bob, &done);
+    bench.submit(2, 10);
+    for session in [alice, bob] {
+        let given: Vec<Given> = bench.held(session);
+        let of_second = given.into_iter().filter(|it| !held.contains(it));
+        let refused: Vec<Given> = of_second.collect();
+        bench.refuse(session, &refused, RefusalReason::JobRefused);
+    }
+    bench.wait(1_000);
+    assert_eq!(held.len(), 4);
+    assert_eq!(bench.revoked(alice), [held[3].range(), held[2].range()]);
+    assert_eq!(shards(&bench.held(bob)), [2, 3]);
+}
+
+/// The idle worker that has waited longest refuses the job.
+#[test]
+fn an_idle_worker_that_refuses_does_not_stand_before_one_that_takes_over() {
+    let mut bench = Bench::new();
+    let alice = bench.join(1, 2);
+    bench.submit(1, 8);
+    let carol = bench.join(22, 4);
+    let done = bench.given(carol);
+    bench.work(carol, &done);
+    bench.step(Event::WorkerLeft { session: carol });
+    for name in 2..=20 {
+        let session = bench.join(name, 1);
+        bench.wait(400);
+        let given = bench.held(session);
+        bench.refuse(session, &given, RefusalReason::JobRefused);
+    }
+    let bob = bench.join(21, 2);
+    for _ in 0..8 {
+        bench.wait(400);
+    }
+    assert_eq!(bench.held(alice).len(), 2);
+    assert_eq!(bench.held(bob).len(), 2);
 }

@@ -97,12 +97,54 @@ fn a_single_job_says_only_why() {
 fn one_device_that_is_lost_again_and_again_ends_nothing() {
     let mut bench = Bench::new();
     bench.submit(1, 1);
-    for _ in 0..5 {
+    for rest_ms in [0, 0, 5_000, 10_000, 20_000, 40_000, 80_000] {
         let session = bench.join(1, 1);
+        if rest_ms > 0 {
+            bench.wait(rest_ms - 1);
+            assert_eq!(bench.given(session), []);
+            let progress = bench.scheduler.progress().next().unwrap().1;
+            assert_eq!(progress.obstacle, Some(Obstacle::Losses));
+            bench.wait(1);
+        }
         assert_eq!(shards(&bench.given(session)), [0]);
         vanish(&mut bench, session);
         assert_eq!(bench.deltas(), []);
     }
+    let session = bench.join(2, 1);
+    assert_eq!(shards(&bench.given(session)), [0], "another one at once");
+}
+
+/// More free workers refuse the job than are looked at in a step; the one that does not is busy with another.
+#[test]
+fn a_suspect_shard_is_not_kept_from_its_worker_by_those_that_refuse_its_job() {
+    let mut bench = Bench::new();
+    let names: Vec<u8> = (1..=130).collect();
+    let job = bench.submit(200, 1);
+    for name in names {
+        let session = bench.join(name, 1);
+        while bench.held(session).is_empty() {
+            bench.wait(300);
+        }
+        let given = bench.held(session);
+        bench.refuse(session, &given, RefusalReason::JobRefused);
+    }
+    let lost = bench.join(201, 1);
+    bench.wait(1_000);
+    assert_eq!(shards(&bench.held(lost)), [0]);
+    bench.submit(202, 1_000);
+    let good = bench.join(203, 1);
+    let mut held = bench.given(good);
+    assert_ne!(held, []);
+    vanish(&mut bench, lost);
+    for _ in 0..20 {
+        if let Some(first) = held.first().copied() {
+            bench.beat(good, &held, Stage::Running);
+            held.remove(0);
+            held.extend(bench.work(good, &[first]));
+        }
+        bench.wait(400);
+    }
+    assert_eq!(bench.scheduler.job(job), None, "it was done");
 }
 
 #[test]
