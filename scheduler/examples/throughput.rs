@@ -68,6 +68,7 @@ fn submit(config: &SchedulerConfig) -> Event {
         kind: JobKind::RunJs,
         plan: Plan::Sharded(Sharding::new(SHARDS, 1).expect("in range")),
         policy: Default::default(),
+        timeout_ms: 0,
         reducer: Some(Reducer::Sum {
             fields: vec!["hits".into(), "samples".into()],
             all: false,

@@ -109,6 +109,8 @@ pub struct JobOutline {
     /// `None` for single runs and `add`.
     pub reducer: Option<Reducer>,
     pub policy: Policy,
+    /// Run time after which a worker ends a shard itself, in milliseconds; 0 for none.
+    pub timeout_ms: u64,
     /// Of the last stored delta; 0 for a job just submitted.
     pub seq: u64,
     pub completed: RangeSetBlaze<u64>,

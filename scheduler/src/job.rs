@@ -37,6 +37,10 @@ pub(crate) use results::{Answer, Delivery};
 pub(crate) const MAX_REFUSERS: usize = 4096;
 /// A worker of which a job has killed so many executors is not given it again.
 const MAX_DEATHS: u32 = 3;
+/// A worker ends a run at its time limit. One that lasts this many times the limit, and longer than it
+/// by this many milliseconds, is not answered any more: tabs that were suspended have had time.
+const LATE_FACTOR: u64 = 2;
+const LATE_MS: u64 = 30_000;
 /// A shard that runs longer than so many times what nearly all others took is a straggler.
 const STRAGGLER_FACTOR: u64 = 2;
 
@@ -66,6 +70,7 @@ pub(crate) struct Job {
     plan: Plan,
     reducer: Option<Reducer>,
     policy: Policy,
+    timeout_ms: u64,
     completed: RangeSetBlaze<u64>,
     completed_count: u64,
     failed_shards: u64,
@@ -114,6 +119,7 @@ impl Job {
             plan: outline.plan,
             reducer: outline.reducer,
             policy: outline.policy,
+            timeout_ms: outline.timeout_ms,
             completed_count,
             failed_shards: outline.failed_shards,
             shown: Shown {
@@ -253,6 +259,13 @@ impl Job {
         }
         let p95_us = self.run_times.p95_us()?;
         Some((STRAGGLER_FACTOR * p95_us / 1_000).max(BATCH_TARGET_MS))
+    }
+
+    /// How long an attempt has to run to be called late, in milliseconds; `None` without a time limit.
+    pub(crate) fn late_ms(&self) -> Option<u64> {
+        let limit_ms = Some(self.timeout_ms).filter(|ms| *ms > 0 && !self.is_ending)?;
+        let factor = limit_ms.saturating_mul(LATE_FACTOR);
+        Some(factor.max(limit_ms.saturating_add(LATE_MS)))
     }
 
     /// Does what its owner wants, unless the job is ending already. O(1) in its shards.

@@ -11,14 +11,16 @@ use shared::wire::{Disposition, Stage};
 /// What has become of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SlotState {
-    /// With the worker. `is_running`: the worker said that it has started.
-    Held { is_running: bool },
+    /// With the worker, which first said so long ago that it has started.
+    Held { running_since: Option<Millis> },
     /// Its result is here, its disposition waits for a commit.
     Received,
     /// Its result was disposed of, and the shard is stored.
     Disposed,
     /// Taken away, but a result that comes before another attempt's still counts.
     Taken,
+    /// The same, because its worker took too long: it does not get it back by listing it.
+    Late,
     /// Nothing is expected of it.
     Over,
 }
@@ -47,6 +49,22 @@ pub(crate) struct Slot {
 impl Slot {
     pub(crate) const fn is_held(&self) -> bool {
         matches!(self.state, SlotState::Held { .. })
+    }
+
+    pub(crate) const fn is_taken(&self) -> bool {
+        matches!(self.state, SlotState::Taken | SlotState::Late)
+    }
+
+    /// Since when it runs, as its worker said.
+    pub(crate) const fn running_since(&self) -> Option<Millis> {
+        match self.state {
+            SlotState::Held { running_since } => running_since,
+            SlotState::Received
+            | SlotState::Disposed
+            | SlotState::Taken
+            | SlotState::Late
+            | SlotState::Over => None,
+        }
     }
 }
 
@@ -196,7 +214,7 @@ impl Leaf {
         match state {
             SlotState::Held { .. } => &mut self.held,
             SlotState::Received => &mut self.received,
-            SlotState::Taken => &mut self.taken,
+            SlotState::Taken | SlotState::Late => &mut self.taken,
             SlotState::Disposed => &mut self.disposed,
             SlotState::Over => &mut self.over,
         }

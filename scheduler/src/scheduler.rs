@@ -18,6 +18,7 @@ mod tickets;
 use std::collections::{BTreeMap, BTreeSet};
 
 use shared::ids::{JobId, SessionId, ShardIndex, WorkerId};
+use shared::limits::{BEAT_INTERVAL_MS, LEASE_MS};
 use shared::time::Millis;
 
 use crate::config::SchedulerConfig;
@@ -36,12 +37,22 @@ use crate::timers::{Timer, Timers};
 use dispatch::Queues;
 use membership::Farewell;
 
+/// A deadline that is noticed later than this was missed because the process stood still, in
+/// milliseconds.
+const STALL_MS: u64 = 3_000;
+
+/// After that workers have as long as it stood still, and at least this, to be heard: what they have
+/// said meanwhile has not been read.
+const MIN_HEARING_MS: u64 = 2 * BEAT_INTERVAL_MS;
+
 /// Decides which shard runs where, and whose result counts. See the crate.
 #[derive(Debug)]
 pub struct Scheduler {
     config: SchedulerConfig,
     nonces: Nonces,
     now: Millis,
+    /// Until then nobody is called lost or late.
+    hears_until: Millis,
     jobs: BTreeMap<JobId, Job>,
     sessions: BTreeMap<SessionId, Session>,
     /// The session of each worker.
@@ -73,6 +84,7 @@ impl Scheduler {
             config,
             nonces: Nonces::new(seed),
             now: Millis::default(),
+            hears_until: Millis::default(),
             jobs: BTreeMap::new(),
             sessions: BTreeMap::new(),
             workers: BTreeMap::new(),
@@ -97,9 +109,14 @@ impl Scheduler {
     /// crossed with the effect that ended them.
     pub fn step(&mut self, now: Millis, event: Event) -> Vec<Effect> {
         self.now = self.now.max(now);
+        self.note_stall();
         self.handle(event);
         while let Some(timer) = self.timers.pop_due(self.now) {
-            self.fire(timer);
+            if timer.is_of_silence() && self.is_hearing() {
+                self.timers.set(timer, self.hears_until);
+            } else {
+                self.fire(timer);
+            }
         }
         self.dispatch();
         self.persist_changes();
@@ -189,6 +206,18 @@ impl Scheduler {
         })
         .take(most)
         .collect()
+    }
+
+    fn note_stall(&mut self) {
+        let stood_ms = self.timers.next().map_or(0, |due| self.now.since(due));
+        if stood_ms > STALL_MS {
+            let hearing_ms = stood_ms.clamp(MIN_HEARING_MS, LEASE_MS);
+            self.hears_until = self.hears_until.max(self.now.plus(hearing_ms));
+        }
+    }
+
+    fn is_hearing(&self) -> bool {
+        self.now < self.hears_until
     }
 
     fn handle(&mut self, event: Event) {

@@ -9,7 +9,7 @@ use shared::limits::{MAX_SLOTS, MAX_UNDISPOSED_RESULTS};
 use shared::time::Millis;
 use shared::wire::{Disposition, Held};
 
-use crate::leaf::{Leaf, SlotState, attempt};
+use crate::leaf::{Leaf, Slot, SlotState, attempt};
 use crate::rounds::Round;
 use crate::speed::{Latency, Speed};
 
@@ -213,14 +213,21 @@ impl Session {
         leaves.sort_unstable_by_key(|(_, leaf)| leaf.serial);
         let held = leaves.into_iter().flat_map(|(nonce, leaf)| {
             let held = leaf.slots().filter(|(_, slot)| slot.is_held());
-            held.map(|(index, slot)| (attempt(*nonce, index), slot.state))
+            held.map(|(index, slot)| (attempt(*nonce, index), slot))
         });
-        let started = SlotState::Held { is_running: true };
         let (mut running, waiting): (Vec<_>, Vec<_>) =
-            held.partition(|(_, state)| *state == started);
+            held.partition(|(_, slot)| slot.running_since().is_some());
         let free = (self.slots as usize).saturating_sub(running.len());
         running.extend(waiting.into_iter().take(free));
         running.into_iter().map(|(attempt, _)| attempt).collect()
+    }
+
+    /// How long an attempt that runs has done so at least, in milliseconds: it has begun before its
+    /// worker said so, and if nothing says when, then before the last result and after the assignment.
+    pub(crate) fn run_ms(&self, leaf: &Leaf, slot: Slot, now: Millis) -> u64 {
+        let at_latest = leaf.sent.max(self.busy_since);
+        let said = slot.running_since().unwrap_or(at_latest);
+        now.since(at_latest.min(said))
     }
 
     /// How much of its capacity is taken, in millionths; jobs add up.
@@ -336,7 +343,7 @@ impl Session {
             };
             let taken: Vec<u32> = leaf
                 .slots()
-                .filter(|(_, slot)| slot.state == SlotState::Taken)
+                .filter(|(_, slot)| slot.is_taken())
                 .map(|(index, _)| index)
                 .collect();
             for index in taken {

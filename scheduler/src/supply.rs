@@ -20,6 +20,15 @@ use crate::retries::Retries;
 /// other shards of the job: one broken device shall not run through all of it.
 pub(crate) const MAX_WAITING: usize = 512;
 
+/// Workers that took too long with a shard and that are remembered for it.
+const MAX_TRIED: usize = 32;
+
+/// How long a copy of a straggler is waited for, in times of what makes a straggler, and at least, in
+/// milliseconds; twice as long each time, up to so many times.
+const COPY_FACTOR: u64 = 4;
+const MIN_COPY_MS: u64 = 5_000;
+const MAX_COPY_DOUBLINGS: u32 = 6;
+
 /// How long a shard is kept from a device that it was lost with twice, where there is no other: first
 /// and at most, in milliseconds. Each loss doubles it.
 const REST_MS: (u64, u64) = (5_000, 600_000);
@@ -46,10 +55,12 @@ struct Tracked {
     /// How often that was, and until when those keep off it.
     losses: u32,
     rests_until: Millis,
-    /// Workers that have tried it in vain, in order: others go first.
+    /// Workers that have tried it in vain, in order.
+    ever_tried: Vec<WorkerId>,
+    /// Those of them that did since everyone had: others go first.
     tried: Vec<WorkerId>,
-    /// It was given to a second worker because the first takes too long.
-    is_doubled: bool,
+    /// How often it was given to a second worker because the first takes too long.
+    copies: u32,
     /// Attempts that are with a worker; while there are any the shard is in no queue.
     holders: Vec<Holder>,
 }
@@ -60,12 +71,21 @@ impl Tracked {
     }
 
     fn may_be_tried_by(&self, worker: &WorkerId, now: Millis) -> bool {
-        self.rests_until <= now || self.tried.binary_search(worker).is_err()
+        self.rests_until <= now || self.ever_tried.binary_search(worker).is_err()
     }
 
     fn note_tried(&mut self, worker: &WorkerId) {
-        if let Err(place) = self.tried.binary_search(worker) {
-            self.tried.insert(place, worker.clone());
+        for line in [&mut self.tried, &mut self.ever_tried] {
+            if let Err(place) = line.binary_search(worker) {
+                line.insert(place, worker.clone());
+            }
+        }
+    }
+
+    /// It is given to `worker`. If that has tried it, everyone has: all may once more.
+    fn note_given(&mut self, worker: &WorkerId) {
+        if self.tried.binary_search(worker).is_ok() {
+            self.tried.clear();
         }
     }
 
@@ -94,6 +114,13 @@ fn note(workers: &mut Vec<WorkerId>, worker: &WorkerId) {
     if !workers.contains(worker) {
         workers.push(worker.clone());
     }
+}
+
+/// The attempt of a shard that a second worker was given because the first takes too long.
+#[derive(Debug, Clone, Copy)]
+struct Copied {
+    holder: Holder,
+    since: Millis,
 }
 
 /// How often a shard has failed.
@@ -141,8 +168,8 @@ pub(crate) struct Supply {
     /// When suspect shards have rested.
     rests: BTreeSet<Millis>,
     tracked: BTreeMap<u64, Tracked>,
-    /// Tracked shards that were given to a second worker because the first takes too long.
-    doubled: u64,
+    /// Of tracked shards that two workers have.
+    copies: BTreeMap<u64, Copied>,
     in_flight: u64,
 }
 
@@ -161,7 +188,7 @@ impl Supply {
             suspects: Retries::default(),
             rests: BTreeSet::new(),
             tracked: BTreeMap::new(),
-            doubled: 0,
+            copies: BTreeMap::new(),
             in_flight: 0,
         }
     }
@@ -229,6 +256,7 @@ impl Supply {
         let may_run = |tried: &[WorkerId]| candidates.may_run(worker, tried);
         let again = self.requeued.take(places.len(), may_run, |_, _| true);
         for (shard, place) in again.into_iter().zip(&mut places) {
+            self.entry(shard).note_given(worker);
             issued.push(self.issue_tracked(shard, holder(place)));
         }
         if self.requeued.len() < MAX_WAITING {
@@ -268,6 +296,7 @@ impl Supply {
             )
             .pop()?;
         self.in_flight += 1;
+        self.entry(shard).note_given(worker);
         Some(self.issue_tracked(shard, holder))
     }
 
@@ -292,25 +321,59 @@ impl Supply {
             && !self.suspects.has_any(is_for_others, |_, _| true)
     }
 
-    /// Hands out a shard that `first` has for a second time, to `second`.
-    pub(crate) fn double(&mut self, shard: u64, first: Holder, second: Holder) -> Issued {
+    /// Hands out a shard that `first` has for a second time, to `second` of `worker`.
+    pub(crate) fn double(
+        &mut self,
+        shard: u64,
+        first: Holder,
+        second: Holder,
+        worker: &WorkerId,
+        now: Millis,
+    ) -> Issued {
         self.track_plain(shard, first);
-        self.entry(shard).is_doubled = true;
-        self.doubled += 1;
+        let entry = self.entry(shard);
+        entry.note_given(worker);
+        entry.copies += 1;
+        let copied = Copied {
+            holder: second,
+            since: now,
+        };
+        self.copies.insert(shard, copied);
         self.issue_tracked(shard, second)
+    }
+
+    /// Copies that are waited for no longer, where `straggler_ms` makes a straggler.
+    pub(crate) fn overdue_copies(&self, straggler_ms: u64, now: Millis) -> Vec<Holder> {
+        let patience_ms = (COPY_FACTOR * straggler_ms).max(MIN_COPY_MS);
+        let overdue = self.copies.iter().filter(|(shard, copied)| {
+            let doublings = self.tracked[shard].copies.saturating_sub(1);
+            let patience_ms = patience_ms << doublings.min(MAX_COPY_DOUBLINGS);
+            copied.since.plus(patience_ms) <= now
+        });
+        overdue.map(|(_, copied)| copied.holder).collect()
     }
 
     /// Whether a shard that a worker has may be given to a second one.
     pub(crate) fn may_double(&self, shard: u64, is_tracked: bool) -> bool {
         match self.tracked.get(&shard) {
-            Some(it) => it.holders.len() == 1 && !it.is_doubled && !it.is_suspect(),
+            Some(it) => it.holders.len() == 1,
             None => !is_tracked,
         }
     }
 
-    /// Shards without result that were given to a second worker because the first takes too long.
-    pub(crate) const fn doubled(&self) -> u64 {
-        self.doubled
+    /// Shards that two workers have because the first takes too long.
+    pub(crate) fn doubled(&self) -> u64 {
+        self.copies.len() as u64
+    }
+
+    /// How often the shard was given to a second worker.
+    pub(crate) fn copies_of(&self, shard: u64) -> u32 {
+        self.tracked.get(&shard).map_or(0, |entry| entry.copies)
+    }
+
+    /// Whether the shard is to be run alone.
+    pub(crate) fn is_suspect(&self, shard: u64) -> bool {
+        self.tracked.get(&shard).is_some_and(Tracked::is_suspect)
     }
 
     /// Takes a shard that may have been handed out before the restart.
@@ -336,8 +399,12 @@ impl Supply {
 
     /// Whether `worker` has tried the shard in vain.
     pub(crate) fn was_tried_by(&self, shard: u64, worker: &WorkerId) -> bool {
-        let entry = self.tracked.get(&shard);
-        entry.is_some_and(|entry| entry.tried.binary_search(worker).is_ok())
+        self.tried(shard).binary_search(worker).is_ok()
+    }
+
+    /// Workers that have tried the shard in vain.
+    pub(crate) fn tried(&self, shard: u64) -> &[WorkerId] {
+        self.tracked.get(&shard).map_or(&[], |entry| &entry.tried)
     }
 
     /// Whether a tracked shard still waits for a result.
@@ -363,7 +430,7 @@ impl Supply {
             attempts: entry.failed.len() + usize::from(!entry.failed.contains(&attempt)),
             workers: entry.failed_on.len() + usize::from(!entry.failed_on.contains(worker)),
         };
-        let mut tried = entry.tried.clone();
+        let mut tried = entry.ever_tried.clone();
         note(&mut tried, worker);
         (failures, tried)
     }
@@ -375,7 +442,7 @@ impl Supply {
             self.in_flight -= 1;
             return Vec::new();
         };
-        self.doubled -= u64::from(entry.is_doubled);
+        self.copies.remove(&shard);
         if !entry.holders.is_empty() {
             self.in_flight -= 1;
         }
@@ -431,6 +498,22 @@ impl Supply {
         }
     }
 
+    /// The same because the worker took too long; others are tried next.
+    pub(crate) fn take_from_late(&mut self, shard: u64, by: Holder, worker: &WorkerId) {
+        if !self.is_open(shard) {
+            return;
+        }
+        let was_queued = self.unqueue(shard);
+        let entry = self.entry(shard);
+        if entry.ever_tried.len() < MAX_TRIED {
+            entry.note_tried(worker);
+        }
+        self.release(shard, by);
+        if was_queued {
+            self.enqueue(shard);
+        }
+    }
+
     /// Starts to keep an entry for a shard that so far only `holder` was given.
     fn track_plain(&mut self, shard: u64, holder: Holder) {
         self.tracked.entry(shard).or_insert_with(|| Tracked {
@@ -444,7 +527,12 @@ impl Supply {
         let holders = &mut self.entry(shard).holders;
         let before = holders.len();
         holders.retain(|holder| *holder != by);
-        if before > 0 && holders.is_empty() {
+        let left = holders.len();
+        let copy = self.copies.get(&shard);
+        if copy.is_some_and(|copy| left < 2 || copy.holder == by) {
+            self.copies.remove(&shard);
+        }
+        if before > 0 && left == 0 {
             self.in_flight -= 1;
             self.enqueue(shard);
         }
@@ -539,8 +627,10 @@ impl Supply {
             assert_eq!(is_queued, entry.holders.is_empty(), "shard {shard}");
             assert!(!self.suspects.contains(*shard) || entry.is_suspect());
         }
-        let doubled = self.tracked.values().filter(|it| it.is_doubled).count();
-        assert_eq!(self.doubled, doubled as u64);
+        for (shard, copied) in &self.copies {
+            let holders = &self.tracked[shard].holders;
+            assert!(holders.len() > 1 && holders.contains(&copied.holder));
+        }
         let known = completed + self.tracked.len() as u64 + plain;
         let withheld = u64::try_from(self.withheld.len()).unwrap();
         assert_eq!(known + withheld, self.cursor, "every shard is somewhere");

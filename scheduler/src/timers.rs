@@ -28,6 +28,21 @@ pub(crate) enum Timer {
     Balance,
 }
 
+impl Timer {
+    /// Comes due where a worker was not heard of in time.
+    pub(crate) const fn is_of_silence(self) -> bool {
+        match self {
+            Self::Grace(_) | Self::Lease(_) => true,
+            Self::Retry(_)
+            | Self::Reclaim(_)
+            | Self::Rest(_)
+            | Self::Speculate(_)
+            | Self::Pause(_)
+            | Self::Balance => false,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     queue: BTreeSet<(Millis, Timer)>,

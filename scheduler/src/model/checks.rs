@@ -39,8 +39,6 @@ pub(super) struct Checks {
     owed: BTreeSet<(SessionId, AttemptId)>,
     /// The same, but the connection was lost since: the worker sends them again anyway.
     excused: BTreeSet<(SessionId, AttemptId)>,
-    /// Shards that were given to a second worker while the first had them.
-    doubled: BTreeSet<(JobId, u64)>,
     /// Workers of all processes that a shard was given to.
     given_to: BTreeMap<(JobId, u64), BTreeSet<WorkerId>>,
     revoked: BTreeSet<AttemptId>,
@@ -72,7 +70,6 @@ impl Checks {
         self.brought_back.clear();
         self.known.clear();
         self.live.clear();
-        self.doubled.clear();
         self.owed.clear();
         self.excused.clear();
         self.credits.clear();
@@ -314,7 +311,6 @@ impl Checks {
             "{key:?}: {live:?}"
         );
         assert!(number >= 2 && jobs.len() == 1 && jobs[0].shards.len() == 1);
-        assert!(self.doubled.insert(key), "{key:?} has two attempts at most");
     }
 
     fn note_given(&mut self, key: (JobId, u64), session: SessionId) {

@@ -71,6 +71,8 @@ pub(super) struct Device {
     pub(super) is_joined: bool,
     /// It neither works nor says anything.
     pub(super) is_frozen: bool,
+    /// It beats, and never answers what it runs.
+    pub(super) is_mute: bool,
     /// Jobs that its volunteer does not want.
     pub(super) unwanted: BTreeSet<JobId>,
     pub(super) inbox: VecDeque<Inbound>,
@@ -90,6 +92,7 @@ impl Device {
             is_connected: false,
             is_joined: false,
             is_frozen: false,
+            is_mute: false,
             unwanted: BTreeSet::new(),
             inbox: VecDeque::new(),
             outbox: VecDeque::new(),
@@ -216,6 +219,9 @@ impl Device {
         if !self.start_waiting(work) {
             return false;
         }
+        if self.is_mute {
+            return true;
+        }
         let finished = self.finish_running(work, most);
         self.send_results(&finished);
         self.start_waiting(work)
@@ -272,6 +278,9 @@ impl Device {
 
     /// When the next run ends.
     pub(super) fn next_finish(&self, specs: &BTreeMap<JobId, Spec>) -> Option<Millis> {
+        if self.is_mute {
+            return None;
+        }
         let attempts = self.leaves.values().flat_map(|leaf| &leaf.attempts);
         attempts
             .filter_map(|(job, _, attempt)| match attempt {

@@ -10,6 +10,9 @@ use shared::wire::{ResultStatus, ShardResult};
 use super::rng::{Rng, mix};
 use crate::{JobEnd, JobKind, JobOutline, SchedulerConfig};
 
+/// Shards of a job where a device is mute: each may wait for it.
+const MUTE_SHARDS: u64 = 40;
+
 /// What a job does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Nature {
@@ -39,6 +42,8 @@ pub(super) struct Spec {
     deadly_permille: u64,
     pub(super) kills: u32,
     pub(super) policy: Policy,
+    /// Run time after which a device is said to answer no more, in milliseconds; 0 for never.
+    pub(super) timeout_ms: u64,
     salt: u64,
 }
 
@@ -98,8 +103,16 @@ impl Spec {
                 ]),
                 speculation: rng.percent(80),
             },
+            timeout_ms: if rng.percent(30) { run_ms + 1_000 } else { 0 },
             salt: rng.next(),
         }
+    }
+
+    /// A job that a cluster with a mute device brings to its end, and soon.
+    pub(super) fn limited(mut self) -> Self {
+        self.shards = self.shards.min(MUTE_SHARDS);
+        self.timeout_ms = self.run_ms + 1_000;
+        self
     }
 
     pub(super) const fn kind(&self) -> JobKind {
@@ -221,6 +234,7 @@ impl Spec {
             plan: self.plan(),
             reducer: self.reducer(),
             policy: self.policy,
+            timeout_ms: self.timeout_ms,
             seq: 0,
             completed: RangeSetBlaze::new(),
             failed_shards: 0,

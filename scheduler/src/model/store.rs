@@ -231,6 +231,7 @@ impl Row {
             plan: self.spec.plan(),
             reducer: self.spec.reducer(),
             policy: self.spec.policy,
+            timeout_ms: self.spec.timeout_ms,
             seq: self.seq,
             completed: self.completed.clone(),
             failed_shards: self.failed_shards,

@@ -24,6 +24,9 @@ const SLACK_MS: u64 = 600_000;
 /// What the death of a device may take from a job at most, in milliseconds.
 const DEATH_MS: u64 = 45_000;
 
+/// What a mute device may take from a shard at most, beside its run time, in milliseconds.
+const MUTE_MS: u64 = 90_000;
+
 /// How rough life is, in percent of all chances.
 #[derive(Debug)]
 struct Weather {
@@ -74,14 +77,22 @@ impl World {
             whims: rng.pick(&[0, 2, 10]),
         };
         let jobs = rng.in_range(1, 5);
-        let to_submit = (0..jobs).map(|_| Spec::random(&mut rng)).collect();
+        let to_submit: Vec<Spec> = (0..jobs).map(|_| Spec::random(&mut rng)).collect();
+        let to_submit = to_submit.into_iter();
         let devices = (0..rng.in_range(1, 6)).map(|index| {
             let slots = rng.pick(&[1, 2, 4, 16]);
             let credit = rng.pick(&[1, 8, 100, 4_096, 4_096]);
             Device::new(format!("worker-{index}").parse().unwrap(), slots, credit)
         });
+        let mut devices: Vec<Device> = devices.collect();
+        let to_submit: Vec<Spec> = if devices.len() > 1 && rng.percent(10) {
+            devices[0].is_mute = true;
+            to_submit.map(Spec::limited).collect()
+        } else {
+            to_submit.collect()
+        };
         Self {
-            devices: devices.collect(),
+            devices,
             now: Millis(1),
             scheduler: Scheduler::new([0; 32], config),
             config,
@@ -120,11 +131,13 @@ impl World {
 
     /// No more losses and mishaps: every job has to end, and nothing may be left of it.
     pub(super) fn settle_down(&mut self) {
+        let has_mute = self.devices.iter().any(|device| device.is_mute);
+        let mute_ms = if has_mute { MUTE_MS } else { 0 };
         let work_ms: u64 = self
             .to_submit
             .iter()
             .chain(self.specs.values())
-            .map(|spec| 3 * spec.shards * spec.run_ms + spec.deaths() * DEATH_MS)
+            .map(|spec| 3 * spec.shards * (spec.run_ms + mute_ms) + spec.deaths() * DEATH_MS)
             .sum();
         let deadline = self.now.plus(SLACK_MS + work_ms);
         let mut next_beat = self.now;
@@ -509,12 +522,13 @@ impl World {
         let jobs: Vec<JobId> = self.specs.keys().copied().collect();
         for job in jobs {
             let mut devices = self.devices.iter();
-            let command = if devices.any(|device| !device.unwanted.contains(&job)) {
-                Command::Resume
-            } else {
-                self.store.cancel(job);
-                Command::Cancel
-            };
+            let command =
+                if devices.any(|device| !device.is_mute && !device.unwanted.contains(&job)) {
+                    Command::Resume
+                } else {
+                    self.store.cancel(job);
+                    Command::Cancel
+                };
             self.step(Event::Control { job, command });
         }
         for index in 0..self.devices.len() {

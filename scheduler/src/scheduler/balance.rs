@@ -10,7 +10,7 @@ use shared::ids::{JobId, SessionId};
 use shared::limits::BATCH_TARGET_MS;
 
 use super::Scheduler;
-use crate::leaf::{SlotState, attempt};
+use crate::leaf::attempt;
 use crate::session::Session;
 use crate::supply::Holder;
 use crate::timers::Timer;
@@ -106,7 +106,7 @@ impl Scheduler {
             .filter(|(_, _, (_, slot))| slot.is_held())
             .take(giver.queued() as usize)
             .filter(|(_, leaf, (index, slot))| {
-                slot.state == SlotState::Held { is_running: false }
+                slot.running_since().is_none()
                     && self.now.since(leaf.sent) >= PATIENCE_MS
                     && leaf
                         .segment(*index)
@@ -125,7 +125,7 @@ impl Scheduler {
     }
 
     /// Whether an idle worker may run a shard that another one has.
-    pub(super) fn may_take(&self, taker: &Session, job: JobId, shard: u64) -> bool {
+    fn may_take(&self, taker: &Session, job: JobId, shard: u64) -> bool {
         self.jobs.get(&job).is_some_and(|job| {
             let worker = &taker.worker;
             !job.is_refused_by(worker) && !job.supply.was_tried_by(shard, worker)

@@ -163,7 +163,7 @@ impl Scheduler {
             for index in leaf.segments_of(job).into_iter().flatten() {
                 match leaf.slot(index).map(|slot| slot.state) {
                     Some(SlotState::Held { .. }) => held.push(attempt(nonce, index)),
-                    Some(SlotState::Taken) => {}
+                    Some(SlotState::Taken | SlotState::Late) => {}
                     Some(SlotState::Received | SlotState::Disposed | SlotState::Over) | None => {
                         continue;
                     }

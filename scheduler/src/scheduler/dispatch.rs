@@ -363,7 +363,9 @@ impl Filling {
             let slot = Slot {
                 shard: shard.shard,
                 lease,
-                state: SlotState::Held { is_running: false },
+                state: SlotState::Held {
+                    running_since: None,
+                },
                 is_tracked: shard.is_tracked,
             };
             self.leaf.push(job, slot);

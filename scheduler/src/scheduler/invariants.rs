@@ -92,7 +92,7 @@ impl Scheduler {
                             .entry(slot.shard)
                             .or_default()
                             .push((holder, slot)),
-                        SlotState::Taken => {
+                        SlotState::Taken | SlotState::Late => {
                             taken.entry(job).or_default().push((slot.shard, slot));
                         }
                         SlotState::Received | SlotState::Disposed | SlotState::Over => {}
@@ -132,7 +132,7 @@ impl Session {
                         held += 1;
                         *by_job.entry(leaf.segment(index).unwrap().0).or_default() += 1;
                     }
-                    SlotState::Taken => taken += 1,
+                    SlotState::Taken | SlotState::Late => taken += 1,
                     SlotState::Received | SlotState::Disposed | SlotState::Over => {}
                 }
             }

@@ -11,6 +11,7 @@ use shared::limits::{LEASE_MS, MAX_ATTEMPTS_PER_LEAF};
 use shared::wire::{AttemptRange, Held, RefusalReason, Refused, Stage};
 
 use super::Scheduler;
+use crate::job::Job;
 use crate::leaf::{Slot, SlotState, attempt, has_begun};
 use crate::supply::{Claim, Holder};
 use crate::timers::Timer;
@@ -28,6 +29,43 @@ impl Scheduler {
         self.touched_sessions.insert(id);
         self.renew(id, held);
         self.revoke_unknown(id, held);
+        self.take_late(id);
+    }
+
+    /// Takes away what should have been over for long by its job's time limit. The worker beats but
+    /// does not answer; that is no failure of the shard, and a result that comes after all may count.
+    fn take_late(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get(&id).filter(|_| !self.is_hearing()) else {
+            return;
+        };
+        let late_ms = |job: &JobId| self.jobs.get(job).and_then(Job::late_ms);
+        let mut held = session.shares.iter().filter(|(_, share)| share.held > 0);
+        if !held.any(|(job, _)| late_ms(job).is_some()) {
+            return;
+        }
+        let is_late = |attempt: &AttemptId| {
+            let leaf = session.leaves.get(&attempt.nonce)?;
+            let (job, _) = leaf.segment(attempt.index)?;
+            let run_ms = session.run_ms(leaf, leaf.slot(attempt.index)?, self.now);
+            late_ms(&job).map(|late_ms| run_ms > late_ms)
+        };
+        let running = session.running().into_iter();
+        let late: Vec<AttemptId> = running.filter(|it| is_late(it) == Some(true)).collect();
+        for attempt in late {
+            let session = id;
+            self.take_from_late(Holder { session, attempt });
+        }
+    }
+
+    /// Takes an attempt from a worker that took too long. Others are tried next.
+    pub(super) fn take_from_late(&mut self, holder: Holder) {
+        if let Some((job, shard)) = self.release(holder, SlotState::Late)
+            && let Some(job) = self.jobs.get_mut(&job)
+            && let Some(session) = self.sessions.get(&holder.session)
+        {
+            job.supply.take_from_late(shard, holder, &session.worker);
+        }
+        self.revoke(holder);
     }
 
     /// Renews what is listed, and lets the worker keep or give up what was taken from it.
@@ -46,12 +84,15 @@ impl Scheduler {
             for index in entry.range.indices().take(budget.min(leaf.len() as usize)) {
                 budget -= 1;
                 match leaf.slot(index).map(|slot| slot.state) {
-                    Some(SlotState::Held { is_running }) => {
-                        let is_running = is_running || has_begun(entry.stage);
-                        leaf.set(index, SlotState::Held { is_running });
+                    Some(SlotState::Held { running_since }) => {
+                        let begun = has_begun(entry.stage).then_some(self.now);
+                        let running_since = running_since.or(begun);
+                        leaf.set(index, SlotState::Held { running_since });
                         leaf.renew(index, lease);
                     }
-                    Some(SlotState::Taken | SlotState::Over | SlotState::Disposed) => {
+                    Some(
+                        SlotState::Taken | SlotState::Late | SlotState::Over | SlotState::Disposed,
+                    ) => {
                         others.push((attempt(nonce, index), entry.stage));
                     }
                     Some(SlotState::Received) | None => {}
@@ -167,7 +208,7 @@ impl Scheduler {
     /// Takes an attempt from the one who holds it, for someone else. If its result comes after all
     /// and before another one, it counts.
     pub(super) fn take_back(&mut self, holder: Holder) {
-        if let Some((job, shard)) = self.release(holder)
+        if let Some((job, shard)) = self.release(holder, SlotState::Taken)
             && let Some(job) = self.jobs.get_mut(&job)
         {
             job.supply.take_back(shard, holder);
@@ -179,7 +220,7 @@ impl Scheduler {
         if !was_running {
             return self.take_back(holder);
         }
-        if let Some((job, shard)) = self.release(holder)
+        if let Some((job, shard)) = self.release(holder, SlotState::Taken)
             && let Some(job) = self.jobs.get_mut(&job)
             && let Some(session) = self.sessions.get(&holder.session)
         {
@@ -188,7 +229,7 @@ impl Scheduler {
     }
 
     /// Ends a worker's hold of an attempt, which is taken back next.
-    fn release(&mut self, holder: Holder) -> Option<(JobId, u64)> {
+    fn release(&mut self, holder: Holder, state: SlotState) -> Option<(JobId, u64)> {
         let Holder {
             session: id,
             attempt,
@@ -198,7 +239,7 @@ impl Scheduler {
         let slot = leaf.slot(attempt.index).filter(Slot::is_held)?;
         let (job, _) = leaf.segment(attempt.index)?;
         leaf.track(attempt.index);
-        session.set_state(attempt, SlotState::Taken);
+        session.set_state(attempt, state);
         self.touched_sessions.insert(id);
         if let Some(job) = self.jobs.get_mut(&job) {
             job.supply.track(slot.shard, slot.is_tracked, holder);
@@ -267,8 +308,8 @@ impl Scheduler {
             job.supply.hold(slot.shard, holder);
             job.mark_started();
             job.members.insert(id);
-            let is_running = has_begun(stage);
-            session.set_state(attempt, SlotState::Held { is_running });
+            let running_since = has_begun(stage).then_some(self.now);
+            session.set_state(attempt, SlotState::Held { running_since });
             if let Some(leaf) = session.leaves.get_mut(&attempt.nonce) {
                 leaf.renew(attempt.index, self.now.plus(LEASE_MS));
             }
@@ -297,7 +338,7 @@ impl Scheduler {
 
     fn is_running(&self, holder: Holder) -> bool {
         self.find(holder)
-            .is_some_and(|(_, slot)| slot.state == SlotState::Held { is_running: true })
+            .is_some_and(|(_, slot)| slot.running_since().is_some())
     }
 
     fn find(&self, holder: Holder) -> Option<(JobId, Slot)> {

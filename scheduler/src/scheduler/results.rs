@@ -108,7 +108,7 @@ impl Intake<'_> {
                 (SlotState::Disposed | SlotState::Over, Some(job)) => {
                     job.answer_again(self.id, attempt, slot)
                 }
-                (SlotState::Held { .. } | SlotState::Taken, Some(job)) => {
+                (SlotState::Held { .. } | SlotState::Taken | SlotState::Late, Some(job)) => {
                     tally.add(row.result.duration_us);
                     let delivery = Delivery {
                         session: self.id,

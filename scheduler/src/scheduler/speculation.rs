@@ -42,7 +42,8 @@ pub(super) fn expect_stragglers(job: &Job, timers: &mut Timers, now: Millis) {
 }
 
 impl Scheduler {
-    /// Gives stragglers of a job to idle workers, and looks again later.
+    /// Gives stragglers of a job to idle workers, and looks again later. A copy that is waited for no
+    /// longer makes room first, also for other jobs: its shard has another one next time.
     pub(super) fn speculate(&mut self, id: JobId) {
         self.place_touched();
         if let Some(job) = self.jobs.get(&id) {
@@ -51,11 +52,13 @@ impl Scheduler {
         if self.uncommitted.is_too_much(self.now) || self.queues.idle.is_empty() {
             return;
         }
+        let stragglers = self.stragglers(id);
+        self.take_overdue_copies(id);
         let Some(job) = self.jobs.get_mut(&id) else {
             return;
         };
         let idle = job.idle_round.look(&self.queues.idle, self.config.looks);
-        for straggler in self.stragglers(id) {
+        for straggler in stragglers {
             if self.has_speculated_enough() {
                 return;
             }
@@ -65,13 +68,26 @@ impl Scheduler {
         }
     }
 
+    fn take_overdue_copies(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get(&id) else {
+            return;
+        };
+        let overdue = job
+            .straggler_ms()
+            .map(|ms| job.supply.overdue_copies(ms, self.now));
+        for holder in overdue.unwrap_or_default() {
+            self.take_from_late(holder);
+        }
+        self.place_touched();
+    }
+
     fn has_speculated_enough(&self) -> bool {
         let jobs = self.speculating.iter().filter_map(|id| self.jobs.get(id));
         let extra: u64 = jobs.map(|job| job.supply.doubled()).sum();
         extra >= (self.queues.slots / SPECULATIVE_PART).max(1)
     }
 
-    /// Those that may get an extra attempt, the slowest first.
+    /// Those that may get an extra attempt: those that had the fewest, and of these the slowest, first.
     fn stragglers(&self, id: JobId) -> Vec<Straggler> {
         let Some(job) = self.jobs.get(&id) else {
             return Vec::new();
@@ -87,18 +103,16 @@ impl Scheduler {
             .flat_map(|(member, session)| self.running_of(id, member, session))
             .filter(|it| it.run_ms > limit_ms && job.supply.may_double(it.shard, it.is_tracked))
             .collect();
-        found.sort_by_key(|it| Reverse(it.run_ms));
+        found.sort_by_key(|it| (job.supply.copies_of(it.shard), Reverse(it.run_ms)));
         found
     }
 
-    /// Shards of a job that a worker runs. When a slot began is not known; that it was before the
-    /// last result and after the assignment is.
+    /// Shards of a job that a worker runs.
     fn running_of(&self, job: JobId, id: SessionId, session: &Session) -> Vec<Straggler> {
         let running = session.running().into_iter().filter_map(|attempt| {
             let leaf = session.leaves.get(&attempt.nonce)?;
             let (of, _) = leaf.segment(attempt.index)?;
             let slot = leaf.slot(attempt.index)?;
-            let since = leaf.sent.max(session.busy_since);
             (of == job).then_some(Straggler {
                 shard: slot.shard,
                 is_tracked: slot.is_tracked,
@@ -106,24 +120,40 @@ impl Scheduler {
                     session: id,
                     attempt,
                 },
-                run_ms: self.now.since(since),
+                run_ms: session.run_ms(leaf, slot, self.now),
             })
         });
         running.collect()
     }
 
-    /// One of `idle` that still is, for the shard, other than the one that has it.
+    /// One of `idle` that still is, for the shard: none that has it, and of the others rather one that
+    /// has not tried it. A suspect one runs alone there too.
     fn taker_for(
         &self,
-        job: JobId,
+        id: JobId,
         straggler: Straggler,
         idle: &[(u64, SessionId)],
     ) -> Option<SessionId> {
-        idle.iter().map(|(_, id)| *id).find(|id| {
-            let session = self.sessions.get(id);
-            *id != straggler.holder.session
-                && session.is_some_and(|it| it.is_idle() && self.may_take(it, job, straggler.shard))
-        })
+        let Straggler { shard, holder, .. } = straggler;
+        let job = self.jobs.get(&id)?;
+        let mut tried = job.supply.tried(shard).to_vec();
+        tried.push(self.sessions.get(&holder.session)?.worker.clone());
+        let candidates = job.candidates(&self.queues.active);
+        let is_suspect = job.supply.is_suspect(shard);
+        let is_fit = |session: &Session| {
+            session.is_idle()
+                && (!is_suspect || (session.is_free() && self.may_reserve()))
+                && !job.is_refused_by(&session.worker)
+                && candidates.may_run(&session.worker, &tried)
+        };
+        let others = idle
+            .iter()
+            .map(|(_, id)| *id)
+            .filter(|id| *id != holder.session);
+        others
+            .filter_map(|id| Some((id, self.sessions.get(&id)?)))
+            .find(|(_, session)| is_fit(session))
+            .map(|(id, _)| id)
     }
 
     fn double(&mut self, id: JobId, straggler: Straggler, taker: SessionId) {
@@ -145,7 +175,10 @@ impl Scheduler {
         let Some(session) = self.sessions.get(&taker) else {
             return;
         };
-        let issued = job.supply.double(shard, holder, second);
+        let is_suspect = job.supply.is_suspect(shard);
+        let issued = job
+            .supply
+            .double(shard, holder, second, &session.worker, self.now);
         self.speculating.insert(id);
         let capacity = capacity(session, job);
         let mut filling = Filling::new(Leaf::new(serial, self.now, false), session.fill());
@@ -153,6 +186,7 @@ impl Scheduler {
         self.note_handed_out(taker, id);
         self.send(taker, filling);
         if let Some(session) = self.sessions.get_mut(&taker) {
+            session.is_alone = is_suspect;
             self.queues.place_session(taker, session, true);
         }
     }

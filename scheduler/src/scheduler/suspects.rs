@@ -43,7 +43,7 @@ impl Scheduler {
         }
     }
 
-    fn may_reserve(&self) -> bool {
+    pub(super) fn may_reserve(&self) -> bool {
         let most = (self.queues.active.len() / RESERVED_PART).max(1);
         !self.queues.has_work() || self.queues.reserved < most
     }

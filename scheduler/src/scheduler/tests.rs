@@ -30,6 +30,7 @@ mod restart;
 mod sharing;
 mod speculation;
 mod suspects;
+mod time_limits;
 
 /// A scheduler with a clock, and what its last step said.
 struct Bench {
@@ -402,6 +403,7 @@ fn sharded(name: u8, shards: u64) -> JobOutline {
         reducer_state: reducer.initial(),
         reducer: Some(reducer),
         policy: Policy::default(),
+        timeout_ms: 0,
         is_paused: false,
         high_water: SchedulerConfig::default().first_high_water(shards),
         reclaim: false,

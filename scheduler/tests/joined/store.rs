@@ -56,6 +56,7 @@ impl Store {
             kind: JobKind::RunJs,
             plan: row.plan,
             policy: Default::default(),
+            timeout_ms: 0,
             reducer: matches!(row.plan, Plan::Sharded(_)).then(reducer),
             seq: row.seq,
             completed: row.completed.clone(),

@@ -45,6 +45,7 @@ impl ReadyJob {
                 plan: job.spec.plan(),
                 reducer: job.spec.reducer().cloned(),
                 policy: job.spec.policy(),
+                timeout_ms: timeout_ms(&job.spec),
                 seq: 0,
                 completed: Default::default(),
                 failed_shards: 0,
@@ -69,6 +70,7 @@ impl ReadyJob {
                 plan: stored.spec.plan(),
                 reducer: stored.spec.reducer().cloned(),
                 policy: stored.spec.policy(),
+                timeout_ms: timeout_ms(&stored.spec),
                 seq: stored.progress.seq,
                 completed,
                 failed_shards: stored.progress.failed_shards,
@@ -81,6 +83,14 @@ impl ReadyJob {
             times: (stored.created_at, stored.updated_at),
             room: None,
         }
+    }
+}
+
+/// 0 for none.
+const fn timeout_ms(spec: &JobSpec) -> u64 {
+    match spec {
+        JobSpec::Add(_) => 0,
+        JobSpec::RunJs(run) => run.timeout_ms,
     }
 }
 

@@ -390,3 +390,42 @@ fn a_failure_that_is_brought_again_by_a_ticket_counts_once() {
         assert_eq!(bench.deltas(), [], "it was tried once");
     }
 }
+
+/// The server stands still for as long as a lease lasts. What the worker said meanwhile is read after
+/// whatever came first.
+#[test]
+fn a_server_that_stood_still_hears_its_workers_before_it_takes_anything() {
+    let mut bench = Bench::new();
+    let alice = bench.join(1, 1);
+    bench.submit(1, 1);
+    let given = bench.given(alice);
+    bench.wait(60_000);
+    bench.beat(alice, &given, Stage::Running);
+    bench.now += LEASE_MS + 7_000;
+    let bob = bench.join(2, 1);
+    assert_eq!(bench.given(bob), []);
+    assert_eq!(bench.revoked(alice), []);
+    bench.beat(alice, &given, Stage::Running);
+    bench.wait(LEASE_MS - 1);
+    assert_eq!(bench.held(alice), given);
+    bench.wait(LEASE_MS);
+    assert_eq!(
+        bench.revoked(alice),
+        [given[0].range()],
+        "silent for a lease"
+    );
+}
+
+#[test]
+fn a_server_that_stood_still_gives_workers_time_to_come_back() {
+    let mut bench = Bench::new();
+    let alice = bench.join(1, 1);
+    bench.submit(1, 1);
+    let given = bench.given(alice);
+    bench.step(Event::WorkerDetached { session: alice });
+    bench.now += RESUME_GRACE_MS + 20_000;
+    bench.step(Event::Tick);
+    bench.resume(1, &given, Stage::Running);
+    bench.wait(30_000);
+    assert_eq!(bench.held(alice), given);
+}

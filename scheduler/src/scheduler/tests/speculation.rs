@@ -38,7 +38,7 @@ fn a_straggler_gets_one_extra_attempt_and_the_first_result_counts() {
     let extra = bench.given(bob);
     assert_eq!((shards(&extra), extra[0].number), (vec![19], 2));
     let carol = bench.join(3, 1);
-    bench.wait(10_000);
+    bench.wait(4_000);
     assert_eq!(bench.given(carol), [], "one extra attempt");
 
     bench.results(bob, &extra);
@@ -137,4 +137,92 @@ fn a_job_may_do_without() {
         bench.wait(1_000);
         assert_eq!(bench.given(bob), []);
     }
+}
+
+#[test]
+fn a_copy_that_is_gone_makes_room_for_another() {
+    let (mut bench, _, _, bob) = straggling();
+    bench.wait(600);
+    assert_eq!(shards(&bench.held(bob)), [19]);
+    bench.step(Event::WorkerLeft { session: bob });
+    let carol = bench.join(3, 1);
+    bench.wait(600);
+    assert_eq!(shards(&bench.held(carol)), [19]);
+}
+
+/// Two workers have the last shard, beat, and never answer. There is one more idle worker.
+#[test]
+fn a_copy_that_is_not_answered_is_tried_on_the_next_worker() {
+    let (mut bench, alice, held, bob) = straggling();
+    bench.wait(600);
+    let extra = bench.given(bob);
+    let carol = bench.join(3, 1);
+    for _ in 0..3 {
+        bench.beat(alice, &held, Stage::Running);
+        bench.beat(bob, &extra, Stage::Running);
+        bench.wait(2_000);
+    }
+    let next = bench.held(carol);
+    assert_eq!((shards(&next), next[0].number), (vec![19], 3));
+    assert_eq!(bench.held(alice), held, "who began first goes on");
+    bench.beat(bob, &extra, Stage::Running);
+    assert_eq!(bench.revoked(bob), [extra[0].range()]);
+    assert_eq!(bench.held(carol), next);
+    bench.results(bob, &extra);
+    assert_eq!(bench.delta().end, Some(JobEnd::Reduced), "the first result");
+}
+
+/// Of the slots only one may run extra attempts, and what runs there hangs.
+#[test]
+fn a_copy_that_hangs_does_not_keep_other_jobs_from_theirs() {
+    let (mut bench, alice, held, bob) = straggling();
+    bench.wait(600);
+    let extra = bench.given(bob);
+    for session in [alice, bob] {
+        bench.step(Event::Credit { session, limit: 1 });
+    }
+    let other = bench.submit(2, 20);
+    let carol = bench.join(3, 1);
+    let mut last = bench.held(carol);
+    while last.iter().all(|it| it.shard < 19) || last.len() > 1 {
+        let first = last.remove(0);
+        bench.now += 100;
+        last.extend(bench.work(carol, &[first]));
+    }
+    let dave = bench.join(4, 1);
+    let is_copied = |bench: &Bench| {
+        let mut held = [bob, dave].into_iter();
+        held.any(|it| {
+            bench
+                .scheduler
+                .held_shards(it, 1)
+                .iter()
+                .any(|held| held.job == other)
+        })
+    };
+    bench.wait(1_000);
+    assert!(!is_copied(&bench), "the only place is taken");
+    let mut waits = 0..30;
+    while !is_copied(&bench) {
+        waits.next().expect("half a minute is enough");
+        bench.beat(alice, &held, Stage::Running);
+        bench.beat(bob, &extra, Stage::Running);
+        bench.beat(carol, &last, Stage::Running);
+        bench.wait(1_000);
+    }
+}
+
+#[test]
+fn a_suspect_shard_that_hangs_is_tried_alone_elsewhere() {
+    let (mut bench, alice, _, bob) = straggling();
+    bench.step(Event::WorkerDetached { session: alice });
+    bench.wait(30_000);
+    let alone = bench.held(bob);
+    assert_eq!(shards(&alone), [19]);
+    let carol = bench.join(3, 2);
+    bench.wait(600);
+    bench.beat(bob, &alone, Stage::Running);
+    assert_eq!(shards(&bench.held(carol)), [19]);
+    bench.submit(2, 10);
+    assert_eq!(shards(&bench.held(carol)), [19], "nothing beside it");
 }
