@@ -376,8 +376,13 @@ impl Session {
         self.refuse(&wire::to_ranges(hopeless), reason);
     }
 
+    /// The server learns first that it is to give nothing, so that it gives nothing of what it gets
+    /// back.
     fn pause(&mut self) {
         self.is_paused = true;
+        if self.link.is_joined() {
+            self.tell_credit();
+        }
         let waiting = self.batches.withdraw_all_waiting();
         self.refuse(&wire::to_ranges(waiting), RefusalReason::Stopped);
     }
@@ -395,6 +400,9 @@ impl Session {
         self.refused_jobs.push_back(job);
         let waiting = self.batches.withdraw_job(job);
         self.refuse(&wire::to_ranges(waiting), RefusalReason::JobRefused);
+        let running = self.batches.running_of(job);
+        self.give_back(&running, RefusalReason::JobRefused);
+        self.stop(running);
     }
 
     fn leave(&mut self) {

@@ -577,7 +577,7 @@ impl World {
             return self.heal();
         }
         let tab = usize::try_from(self.random.within(0, TABS as u64)).unwrap();
-        match self.random.within(0, 12) {
+        match self.random.within(0, 13) {
             0 | 1 => self.crash(),
             2..=5 => {
                 if let Some(conn) = self.tabs[tab].conn {
@@ -588,6 +588,7 @@ impl World {
             7 => self.sleep(tab),
             8 => self.tabs[tab].set_wall_clock(&mut self.random),
             9 => self.drive_tab(tab, Some(Input::Pause)),
+            10 => self.drive_tab(tab, Some(Input::StopRunning)),
             _ => self.drive_tab(tab, Some(Input::Resume)),
         }
         self.after(1, 4_000, Happening::Fault);

@@ -133,10 +133,8 @@ impl Assignment {
 
     /// As [`Self::waiting`], each with its job.
     pub fn waiting_jobs(&self) -> impl Iterator<Item = (AttemptId, JobId)> {
-        self.waiting().filter_map(|attempt| {
-            self.job_at(attempt.index as usize)
-                .map(|(job, _)| (attempt, job.job))
-        })
+        self.waiting()
+            .filter_map(|attempt| self.job_of(attempt.index).map(|job| (attempt, job)))
     }
 
     /// Whether no attempt is left.
@@ -147,6 +145,11 @@ impl Assignment {
     /// The job of the next attempt.
     pub fn next_job(&self) -> Option<&LeafJob> {
         self.job_at(self.front).map(|(job, _)| job)
+    }
+
+    /// The job of an attempt, wherever that is; `None` where the leaf has no such attempt.
+    pub fn job_of(&self, index: u32) -> Option<JobId> {
+        self.job_at(index as usize).map(|(job, _)| job.job)
     }
 
     /// Takes an attempt out without running it; whether it was here.

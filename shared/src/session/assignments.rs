@@ -94,6 +94,10 @@ impl Session {
             .batches
             .withdraw_waiting(nonce, |job| self.refused_jobs.contains(&job));
         self.refuse(&wire::to_ranges(refused), RefusalReason::JobRefused);
+        if self.is_paused {
+            let waiting = self.batches.withdraw_waiting(nonce, |_| true);
+            self.refuse(&wire::to_ranges(waiting), RefusalReason::Stopped);
+        }
     }
 
     pub(super) fn revoked(&mut self, ranges: &[AttemptRange]) {

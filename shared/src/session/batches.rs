@@ -321,6 +321,15 @@ impl Batches {
             .collect()
     }
 
+    pub(super) fn running_of(&self, job: JobId) -> Vec<AttemptId> {
+        let mut running = self.running();
+        running.retain(|attempt| {
+            let batch = self.by_nonce.get(attempt.nonce);
+            batch.and_then(|batch| batch.assignment.job_of(attempt.index)) == Some(job)
+        });
+        running
+    }
+
     /// Takes the waiting attempts of a leaf out whose job `is_meant`.
     pub(super) fn withdraw_waiting(
         &mut self,

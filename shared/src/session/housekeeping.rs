@@ -66,7 +66,7 @@ impl Session {
         self.send(&ToServer::Beat { held });
     }
 
-    fn tell_credit(&mut self) {
+    pub(super) fn tell_credit(&mut self) {
         let credit = self.credit();
         let (old, new) = (self.credit_sent, credit);
         if (old == 0) != (new == 0) || new > old.saturating_mul(2) || new < old / 2 {

@@ -620,7 +620,7 @@ fn pause_hands_the_queue_back_and_takes_no_credit() {
             reason
         }]
     );
-    assert_eq!(tab.sent.last(), Some(&ToServer::Credit { limit: 0 }));
+    assert!(tab.sent.contains(&ToServer::Credit { limit: 0 }));
     tab.finish(&attempts(50, 0..1));
     assert_eq!(tab.results().len(), 1, "what runs may finish");
     tab.input(Input::Resume);
@@ -628,6 +628,76 @@ fn pause_hands_the_queue_back_and_takes_no_credit() {
         tab.sent.last(),
         Some(ToServer::Credit { limit: 1.. })
     ));
+}
+
+#[test]
+fn the_server_hears_of_a_pause_before_it_gets_work_back_that_it_could_give_again() {
+    let mut tab = Tab::joined();
+    let leaf = tab.leaf(50, 3);
+    tab.assign(leaf);
+    tab.sent.clear();
+    tab.input(Input::Pause);
+    assert!(matches!(
+        tab.sent.as_slice(),
+        [ToServer::Credit { limit: 0 }, ToServer::Refused(_)]
+    ));
+}
+
+#[test]
+fn work_that_was_under_way_when_a_pause_began_goes_back_at_once() {
+    let mut tab = Tab::joined();
+    tab.input(Input::Pause);
+    let leaf = tab.leaf(50, 3);
+    tab.assign(leaf);
+    let reason = RefusalReason::Stopped;
+    assert_eq!(
+        tab.refusals(),
+        [Refused {
+            range: Some(range(50, 0, 3)),
+            reason
+        }]
+    );
+    assert_eq!(tab.status().queued, 0);
+    tab.input(Input::Resume);
+    assert_eq!(tab.run(9), []);
+}
+
+#[test]
+fn a_pause_outlives_the_connection() {
+    let mut tab = Tab::joined();
+    tab.input(Input::Pause);
+    tab.input(Input::Closed);
+    tab.wait(60_000);
+    tab.sent.clear();
+    tab.join(SessionId::from_bytes([1; 16]), &[]);
+    let said = tab.sent.first();
+    let Some(ToServer::Hello(hello)) = said else {
+        panic!("hello comes first: {said:?}");
+    };
+    assert_eq!(hello.credit, 0);
+    assert!(tab.status().is_paused);
+}
+
+#[test]
+fn what_runs_is_handed_back_on_request_and_its_result_is_not_taken() {
+    let mut tab = Tab::joined();
+    let leaf = tab.leaf(50, 2);
+    tab.assign(leaf);
+    tab.run(2);
+    tab.input(Input::Pause);
+    tab.input(Input::StopRunning);
+    let reason = RefusalReason::Stopped;
+    assert_eq!(
+        tab.refusals(),
+        [Refused {
+            range: Some(range(50, 0, 2)),
+            reason
+        }]
+    );
+    assert_eq!(tab.other.last(), Some(&Action::Stop(attempts(50, 0..2))));
+    tab.finish(&attempts(50, 0..2));
+    tab.wait(10);
+    assert!(tab.results().is_empty());
 }
 
 #[test]
@@ -683,6 +753,32 @@ fn a_refused_job_is_never_run_again() {
         }]
     );
     assert_eq!(tab.run(9), []);
+}
+
+#[test]
+fn refusing_a_job_stops_what_runs_of_it_and_of_nothing_else() {
+    let mut tab = Tab::joined();
+    let other = tab.leaf(50, 1);
+    let mut refused = tab.leaf(51, 3);
+    refused.jobs[0].job = JobId::from_random([8; 16]);
+    for leaf in [other, refused] {
+        tab.assign(leaf);
+    }
+    tab.run(1);
+    tab.run(1);
+    tab.input(Input::RefuseJob(JobId::from_random([8; 16])));
+    let reason = RefusalReason::JobRefused;
+    assert_eq!(
+        tab.refusals(),
+        [(1, 2), (0, 1)].map(|(first, count)| Refused {
+            range: Some(range(51, first, count)),
+            reason
+        })
+    );
+    assert_eq!(tab.other.last(), Some(&Action::Stop(attempts(51, 0..1))));
+    assert_eq!(tab.status().running, 1);
+    tab.finish(&attempts(50, 0..1));
+    assert_eq!(tab.results().len(), 1);
 }
 
 #[test]

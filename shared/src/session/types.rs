@@ -62,13 +62,14 @@ pub enum Input {
     SandboxAlive,
     /// The number of slots has changed. The server learns of it at the next hello.
     Slots(u16),
-    /// Start nothing more; what has not started goes back.
+    /// Start nothing more; what has not started goes back, and so does what comes until it goes on.
+    /// What runs may finish.
     Pause,
     /// Go on.
     Resume,
     /// Give back what is running.
     StopRunning,
-    /// Run nothing of this job any more.
+    /// Run nothing of this job any more, in this session; what runs of it is stopped.
     RefuseJob(JobId),
     /// Give everything back and stay away.
     Leave,
