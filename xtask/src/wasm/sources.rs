@@ -67,8 +67,9 @@ fn sandbox(folder: &Path, assets: &mut Assets) -> Result<Page> {
         let path = folder.join(name);
         fs::read_to_string(&path).with_context(|| path.display().to_string())
     };
-    let trampoline = BASE64.encode(read("trampoline.js")?);
-    let broker = put_in(&read("broker.js")?, "{{trampoline}}", &trampoline)?;
+    let trampoline = BASE64.encode(without_comments(&read("trampoline.js")?)?);
+    let broker = without_comments(&read("broker.js")?)?;
+    let broker = put_in(&broker, "{{trampoline}}", &trampoline)?;
     ensure!(
         !broker.contains("</script"),
         "the sandbox's script would end its own element"
@@ -78,6 +79,21 @@ fn sandbox(folder: &Path, assets: &mut Assets) -> Result<Page> {
         html: page.html.replace('\u{0}', &broker),
         ..page
     })
+}
+
+/// The script without the lines that only explain it: in base64 they would weigh more than anything
+/// else that a volunteer has to load for the sandbox.
+fn without_comments(script: &str) -> Result<String> {
+    let is_comment = |line: &&str| line.trim_start().starts_with("//");
+    let code = script
+        .split_inclusive('\n')
+        .filter(|line| !is_comment(line));
+    let code: String = code.collect();
+    ensure!(
+        !code.contains('`'),
+        "a line of a template could look like a comment"
+    );
+    Ok(code)
 }
 
 fn put_in(template: &str, mark: &str, text: &str) -> Result<String> {
@@ -127,6 +143,14 @@ mod tests {
             page.html,
             "<script>const T = 'Iml0J3Mi', U = {{}};</script>"
         );
+    }
+
+    #[test]
+    fn comments_of_their_own_line_are_left_out_and_nothing_else() {
+        let script = "// why\nf('//', 1); // how\n  // what\n  g();\n";
+        let code = without_comments(script).unwrap();
+        assert_eq!(code, "f('//', 1); // how\n  g();\n");
+        assert!(without_comments("f(`\n// text`)").is_err());
     }
 
     #[test]
