@@ -12,7 +12,9 @@
 mod bearer;
 mod messages;
 mod page;
+mod rules;
 mod runtime;
+mod settings;
 mod slots;
 mod small_map;
 

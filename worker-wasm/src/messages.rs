@@ -5,8 +5,10 @@
 //! is transferred beside it.
 
 use serde::{Deserialize, Serialize};
-use shared::ids::{WorkerId, WorkerSecret};
+use shared::ids::{JobId, WorkerId, WorkerSecret};
 use shared::wire::{ByeReason, Credential, DeviceFacts, RefusalReason};
+
+use crate::rules::PauseCause;
 
 /// Page -> runtime.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -19,6 +21,30 @@ pub(crate) enum ToRuntime {
     Device(DeviceFacts),
     /// Give everything back and stop.
     Leave,
+    /// What the volunteer allows, as [`crate::settings::Settings::line`].
+    Settings(String),
+    /// What all tabs of this device have carried on a day.
+    Traffic {
+        /// Number of the day, counted from 1970, local time.
+        day: u32,
+        /// Bytes.
+        bytes: u64,
+    },
+    /// Start nothing more.
+    Pause {
+        /// Milliseconds since 1970; `None` for until it is resumed.
+        until: Option<u64>,
+    },
+    /// Go on; whatever pauses it is passed over until it has ended.
+    Resume,
+    /// In a pause: hand back what runs.
+    StopRunning,
+    /// Start nothing more, and leave once the server has every result.
+    Finish,
+    /// Tell what runs of this job.
+    ShowJob(JobId),
+    /// Run nothing of this job.
+    RefuseJob(JobId),
 }
 
 /// Whom to join, as whom, and where.
@@ -67,6 +93,13 @@ pub(crate) enum FromRuntime {
     },
     /// How things stand.
     Status(RuntimeStatus),
+    /// What runs of a job, as it was verified.
+    Source {
+        /// The job.
+        job: JobId,
+        /// Code, and args as JSON; `None` where nothing of it runs any more.
+        texts: Option<(String, String)>,
+    },
 }
 
 /// What the sandbox proved on this device.
@@ -99,8 +132,38 @@ pub(crate) struct RuntimeStatus {
     pub(crate) done: u64,
     /// Run time of all results, in milliseconds.
     pub(crate) run_ms: u64,
-    /// Jobs that were refused because they broke the sandbox here.
-    pub(crate) refused_jobs: u32,
+    /// Units of all shards that returned.
+    pub(crate) units: u64,
+    /// Since it was told to join, in seconds.
+    pub(crate) uptime_s: u32,
+    /// Why nothing starts.
+    pub(crate) pause: Option<PauseView>,
+    /// It leaves as soon as nothing can be lost.
+    pub(crate) is_finishing: bool,
+    /// Fewer slots are used, for the device is busy with something else.
+    pub(crate) is_slowed: bool,
+    /// Number of the day, counted from 1970, local time.
+    pub(crate) day: u32,
+    /// Bytes that were carried on that day.
+    pub(crate) day_bytes: u64,
+    /// What is at work.
+    pub(crate) jobs: Vec<JobView>,
+}
+
+/// A pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PauseView {
+    pub(crate) cause: PauseCause,
+    /// Seconds until it ends by itself, where that is known.
+    pub(crate) ends_in_s: Option<u32>,
+}
+
+/// A job at work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct JobView {
+    pub(crate) job: JobId,
+    /// The shards that run at this moment.
+    pub(crate) shards: Vec<u64>,
 }
 
 /// The connection.
@@ -114,6 +177,8 @@ pub(crate) enum LinkView {
     Waiting {
         /// After this time, in milliseconds.
         retry_in_ms: u32,
+        /// Why the server closed the connection; `None` where it was lost.
+        reason: Option<ByeReason>,
     },
     /// The volunteer left.
     Left,

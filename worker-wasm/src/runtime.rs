@@ -4,11 +4,14 @@
 //! The submodules without a browser in them are pure and tested natively; `driver` and those below
 //! it exist in WASM only.
 
+mod governor;
 mod heartbeat;
 mod json_text;
 mod pool;
 mod report;
 mod self_test;
+mod strain;
+mod traffic;
 mod work;
 
 #[cfg(target_family = "wasm")]

@@ -30,6 +30,17 @@ impl<K: Copy + PartialEq, V> SmallMap<K, V> {
             .find_map(|(known, value)| (known == key).then_some(value))
     }
 
+    /// The value under `key`, made where there was none.
+    pub(crate) fn entry(&mut self, key: K) -> &mut V
+    where
+        V: Default,
+    {
+        if self.get(key).is_none() {
+            self.insert(key, V::default());
+        }
+        self.get_mut(key).expect("it was there or was just made")
+    }
+
     /// Takes the value out. The others keep their order.
     pub(crate) fn remove(&mut self, key: K) -> Option<V> {
         let place = self.0.iter().position(|(known, _)| *known == key)?;

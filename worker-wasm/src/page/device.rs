@@ -7,12 +7,12 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{EventTarget, VisibilityState, Window};
 
 /// Members that browsers have and the bindings do not, or not in every browser.
-fn member(object: &JsValue, name: &str) -> Option<JsValue> {
+pub(super) fn member(object: &JsValue, name: &str) -> Option<JsValue> {
     let value = Reflect::get(object, &name.into()).ok()?;
     (!value.is_null() && !value.is_undefined()).then_some(value)
 }
 
-fn number(object: &JsValue, name: &str) -> Option<f64> {
+pub(super) fn number(object: &JsValue, name: &str) -> Option<f64> {
     member(object, name)?.as_f64().filter(|it| it.is_finite())
 }
 
@@ -29,7 +29,7 @@ pub(super) async fn battery(window: &Window) -> Option<JsValue> {
     JsFuture::from(promise).await.ok()
 }
 
-/// Calls back when something changes that slots depend on.
+/// Calls back when something changes that slots or rules depend on.
 pub(super) fn watch(window: &Window, battery: Option<&JsValue>, changed: &Function) {
     let listen = |target: Option<JsValue>, event: &str| {
         if let Some(target) = target.and_then(|it| it.dyn_into::<EventTarget>().ok()) {
@@ -40,6 +40,7 @@ pub(super) fn watch(window: &Window, battery: Option<&JsValue>, changed: &Functi
     listen(member(&window.navigator(), "connection"), "change");
     listen(battery.cloned(), "levelchange");
     listen(battery.cloned(), "chargingchange");
+    listen(window.document().map(JsValue::from), "visibilitychange");
 }
 
 /// What is known at this moment.
@@ -74,7 +75,13 @@ fn is_mobile(navigator: &JsValue) -> bool {
         text(navigator, "userAgent", 512).is_some_and(|agent| {
             ["Mobi", "Android", "iPhone", "iPad"]
                 .iter()
-                .any(|mark| agent.contains(mark))
+                .any(|mark| has(&agent, mark))
         })
     })
+}
+
+/// The library's own search is made for long texts and weighs more than this whole file.
+fn has(text: &str, mark: &str) -> bool {
+    let mut windows = text.as_bytes().windows(mark.len());
+    windows.any(|window| window == mark.as_bytes())
 }

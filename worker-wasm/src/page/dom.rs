@@ -4,7 +4,13 @@
 use wasm_bindgen::JsCast;
 use web_sys::{Document, Element, HtmlButtonElement, HtmlElement};
 
-use super::state::View;
+use super::source::SourceView;
+use super::state::{JobLine, View};
+
+/// What the buttons of a job ask for: their names, and what they say.
+pub(super) const SHOW: &str = "show";
+pub(super) const REFUSE: &str = "refuse";
+const JOB_BUTTONS: [(&str, &str); 2] = [(SHOW, "View program"), (REFUSE, "Refuse this job")];
 
 /// The document as it was last made to look.
 pub(super) struct Dom {
@@ -37,11 +43,20 @@ impl Dom {
     pub(super) fn show(&mut self, view: View) {
         let old = std::mem::replace(&mut self.shown, view);
         let new = &self.shown;
-        if old.state != new.state
-            && let Some(body) = self.document.body()
+        if let Some(body) = self.document.body() {
+            for (name, old, new) in [
+                ("data-state", old.state, new.state),
+                ("data-cause", old.cause, new.cause),
+            ] {
+                if old != new {
+                    set_attribute(&body, name, new);
+                }
+            }
+        }
+        if old.chart != new.chart
+            && let Some(chart) = self.element("chart")
         {
-            // Without it the page works and looks plain.
-            let _ = body.set_attribute("data-state", new.state);
+            set_attribute(&chart, "points", &new.chart);
         }
         for (id, old, new) in [
             ("headline", old.headline.as_str(), new.headline.as_str()),
@@ -54,6 +69,12 @@ impl Dom {
             ("done-count", &old.done, &new.done),
             ("running-count", &old.running, &new.running),
             ("waiting-count", &old.waiting, &new.waiting),
+            ("slots", &old.slots, &new.slots),
+            ("units", &old.units, &new.units),
+            ("uptime", &old.uptime, &new.uptime),
+            ("traffic", &old.traffic, &new.traffic),
+            ("chart-text", &old.chart_text, &new.chart_text),
+            ("resume", old.resume_label, new.resume_label),
             ("computing-time", &old.computing_time, &new.computing_time),
             ("device", &old.device, &new.device),
         ] {
@@ -66,6 +87,13 @@ impl Dom {
         self.set_hidden("invite", !new.is_invite_asked);
         self.set_hidden("again", new.again_label.is_empty());
         self.set_hidden("leave", !new.can_leave);
+        self.set_hidden("finish", !new.can_finish);
+        self.set_hidden("pause", !new.can_pause);
+        self.set_hidden("resume", new.resume_label.is_empty());
+        self.set_hidden("stop", !new.can_stop);
+        self.set_hidden("slowed", !new.is_slowed);
+        self.set_hidden("settings", !new.are_settings_shown);
+        self.set_hidden("current", new.jobs.is_empty() && new.source.is_none());
         self.set_hidden("refused", new.refusals.is_empty());
         if let Some(start) = self.element("start") {
             let start: HtmlButtonElement = start.unchecked_into();
@@ -76,15 +104,74 @@ impl Dom {
         if old.refusals != new.refusals {
             self.set_lines("refusals", &new.refusals);
         }
+        if old.jobs != new.jobs {
+            self.show_jobs(&old.jobs, &new.jobs);
+        }
+        if old.source != new.source {
+            self.show_source(new.source.as_ref());
+        }
     }
 
-    fn set_text(&self, id: &str, text: &str) {
+    /// Buttons stay as long as their job does, so that none goes from under a finger.
+    fn show_jobs(&self, old: &[JobLine], new: &[JobLine]) {
+        let Some(list) = self.element("jobs") else {
+            return;
+        };
+        let ids = |lines: &[JobLine]| lines.iter().map(|line| line.job).collect::<Vec<_>>();
+        if ids(old) != ids(new) {
+            list.set_text_content(None);
+            for line in new {
+                self.add_job(&list, line);
+            }
+        } else {
+            for line in new {
+                self.set_text(&text_of(line), &line.text);
+            }
+        }
+    }
+
+    fn add_job(&self, list: &Element, line: &JobLine) {
+        let Some(item) = self.add(list, "li", "") else {
+            return;
+        };
+        if let Some(text) = self.add(&item, "span", &line.text) {
+            set_attribute(&text, "id", &text_of(line));
+        }
+        for (name, label) in JOB_BUTTONS {
+            if let Some(button) = self.add(&item, "button", label) {
+                set_attribute(&button, "type", "button");
+                set_attribute(&button, "name", name);
+                set_attribute(&button, "value", &line.job.to_string());
+            }
+        }
+    }
+
+    fn show_source(&self, source: Option<&SourceView>) {
+        self.set_hidden("source", source.is_none());
+        let view = source.cloned().unwrap_or_default();
+        self.set_text("source-title", &view.title);
+        self.set_text("source-note", view.note);
+        self.set_text("source-code", &view.code);
+        self.set_text("source-args", &view.args);
+        self.set_hidden("source-all", !view.has_more);
+    }
+
+    fn add(&self, parent: &Element, kind: &str, text: &str) -> Option<Element> {
+        let element = self.document.create_element(kind).ok()?;
+        element.set_text_content(Some(text));
+        parent.append_child(&element).ok()?;
+        Some(element)
+    }
+
+    /// Says `text` in the element with this id.
+    pub(super) fn set_text(&self, id: &str, text: &str) {
         if let Some(element) = self.element(id) {
             element.set_text_content(Some(text));
         }
     }
 
-    fn set_hidden(&self, id: &str, is_hidden: bool) {
+    /// Shows the element with this id, or hides it.
+    pub(super) fn set_hidden(&self, id: &str, is_hidden: bool) {
         if let Some(element) = self.element(id) {
             let element: HtmlElement = element.unchecked_into();
             if element.hidden() != is_hidden {
@@ -99,11 +186,18 @@ impl Dom {
         };
         list.set_text_content(None);
         for line in lines {
-            if let Ok(item) = self.document.create_element("li") {
-                item.set_text_content(Some(line));
-                // A line that cannot be added is missed, nothing else.
-                let _ = list.append_child(&item);
-            }
+            // A line that cannot be added is missed, nothing else.
+            let _ = self.add(&list, "li", line);
         }
     }
+}
+
+/// The id of the text of a job's line.
+fn text_of(line: &JobLine) -> String {
+    ["job-", &line.job.to_string()].concat()
+}
+
+fn set_attribute(element: &Element, name: &str, value: &str) {
+    // Without it the page works and looks plain.
+    let _ = element.set_attribute(name, value);
 }

@@ -7,8 +7,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use js_sys::{Array, Reflect};
+use js_sys::{Array, Date, Reflect};
 use shared::envelope::VerifyingKey;
+use shared::ids::JobId;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
@@ -16,14 +17,17 @@ use web_sys::{
     WorkerOptions, WorkerType,
 };
 
-use super::dom::Dom;
+use super::awake::{self, Awake};
+use super::dom::{self, Dom};
 use super::frame::SandboxFrame;
 use super::keepsakes::Keepsakes;
 use super::shelf::StorageShelf;
 use super::state::{Event, Obstacle, State};
-use super::{address, device, invite, typed};
+use super::{address, device, form, invite, typed};
 use crate::bearer::request;
-use crate::messages::{FromRuntime, JoinOrder, LinkView, ToRuntime, crossing};
+use crate::messages::{FromRuntime, JoinOrder, LinkView, RuntimeStatus, ToRuntime, crossing};
+use crate::settings::Settings;
+use crate::slots::slots_of;
 
 /// Time between two tries to ask the server for its key, in milliseconds.
 const RETRY_MS: i32 = 4_000;
@@ -34,8 +38,14 @@ const UNAUTHORIZED: u16 = 401;
 /// The member of a refusal that says why.
 const REFUSAL: &str = "error";
 const CONTENTS_PATH: &str = "api/content/";
+/// What a device carries is kept in steps of this many bytes: a crash forgets one.
+const TRAFFIC_STEP: u64 = 16 * 1024;
+const MINUTE_MS: f64 = 60_000.0;
 
 type Emit = Rc<dyn Fn(Happening)>;
+
+/// An element, an event of it, and what that means.
+type Control = (&'static str, &'static str, fn() -> Happening);
 
 /// What happens to the page.
 enum Happening {
@@ -50,6 +60,17 @@ enum Happening {
     DeviceChanged,
     StartPressed,
     LeavePressed,
+    /// Pause for so many minutes; 0 for until it is resumed.
+    PausePressed(u8),
+    ResumePressed,
+    StopPressed,
+    FinishPressed,
+    /// A button of a job: its name, and the job.
+    JobPressed(String, JobId),
+    SourceWanted,
+    SourceClosed,
+    SettingsMoved,
+    SettingsChanged,
     AgainPressed,
     /// The volunteer has typed an invitation.
     InviteTyped,
@@ -93,6 +114,13 @@ struct Host {
     has_booted: bool,
     signing_key: Option<String>,
     battery: Option<JsValue>,
+    settings: Settings,
+    /// Slots that this device allows when it is charged.
+    slots: u16,
+    awake: Awake,
+    is_working: bool,
+    /// What was kept last of what the runtime carried: the day, and bytes.
+    carried: (u32, u64),
 }
 
 impl Host {
@@ -104,6 +132,11 @@ impl Host {
             state: State::default(),
             frame: SandboxFrame::new(document.clone()),
             keepsakes: Keepsakes::new(tab, device),
+            settings: Settings::default(),
+            slots: 1,
+            awake: Awake::default(),
+            is_working: false,
+            carried: (0, 0),
             runtime: None,
             has_booted: false,
             signing_key: None,
@@ -128,6 +161,7 @@ impl Host {
             is_returning,
         });
         self.show_origin();
+        self.show_settings();
         self.listen_to_buttons();
         self.listen_to_closing();
         self.ask_server();
@@ -150,12 +184,31 @@ impl Host {
             Happening::Config(answer) => self.server_answered(answer.as_deref()),
             Happening::RetryConfig => self.ask_server(),
             Happening::Battery(battery) => {
+                self.dom.set_hidden("battery", battery.is_none());
                 self.battery = battery;
                 self.watch_device();
             }
-            Happening::DeviceChanged => self.tell(&ToRuntime::Device(self.facts())),
+            Happening::DeviceChanged => {
+                self.tell(&ToRuntime::Device(self.facts()));
+                self.keep_awake();
+            }
             Happening::StartPressed => self.join(),
             Happening::LeavePressed => self.leave(),
+            Happening::PausePressed(minutes) => self.pause(minutes),
+            Happening::ResumePressed => self.resume(),
+            Happening::StopPressed => self.answer(&ToRuntime::StopRunning),
+            Happening::FinishPressed => self.answer(&ToRuntime::Finish),
+            Happening::JobPressed(name, job) => self.tell(&match name.as_str() {
+                dom::REFUSE => ToRuntime::RefuseJob(job),
+                _ => ToRuntime::ShowJob(job),
+            }),
+            Happening::SourceWanted => self.state.apply(Event::SourceWanted),
+            Happening::SourceClosed => {
+                self.state.apply(Event::SourceClosed);
+                self.dom.focus("headline");
+            }
+            Happening::SettingsMoved => form::tell(&self.dom),
+            Happening::SettingsChanged => self.settings_changed(),
             Happening::AgainPressed => self.open_anew(),
             Happening::InviteTyped => self.follow_typed(),
             Happening::InviteChecked(refusal) => self.invite_checked(refusal.as_deref()),
@@ -193,13 +246,40 @@ impl Host {
     }
 
     fn listen_to_buttons(&self) {
-        self.on("start", "click", || Happening::StartPressed);
-        self.on("leave", "click", || Happening::LeavePressed);
-        self.on("again", "click", || Happening::AgainPressed);
-        self.on("invite", "submit", || Happening::InviteTyped);
+        let plain: [Control; 15] = [
+            ("start", "click", || Happening::StartPressed),
+            ("leave", "click", || Happening::LeavePressed),
+            ("pause-10", "click", || Happening::PausePressed(10)),
+            ("pause-60", "click", || Happening::PausePressed(60)),
+            ("pause-0", "click", || Happening::PausePressed(0)),
+            ("resume", "click", || Happening::ResumePressed),
+            ("stop", "click", || Happening::StopPressed),
+            ("finish", "click", || Happening::FinishPressed),
+            ("source-all", "click", || Happening::SourceWanted),
+            ("source-close", "click", || Happening::SourceClosed),
+            ("limits", "input", || Happening::SettingsMoved),
+            ("limits", "change", || Happening::SettingsChanged),
+            ("limits", "submit", || Happening::SettingsChanged),
+            ("again", "click", || Happening::AgainPressed),
+            ("invite", "submit", || Happening::InviteTyped),
+        ];
+        for (id, event, happening) in plain {
+            self.on(id, event, move |_| Some(happening()));
+        }
+        self.on("jobs", "click", |event| {
+            let button = event.target()?;
+            let said = |name: &str| Reflect::get(&button, &name.into()).ok()?.as_string();
+            let job = said("value")?.parse().ok()?;
+            Some(Happening::JobPressed(said("name")?, job))
+        });
     }
 
-    fn on(&self, id: &str, event: &str, happening: fn() -> Happening) {
+    fn on(
+        &self,
+        id: &str,
+        event: &str,
+        happening: impl Fn(&web_sys::Event) -> Option<Happening> + 'static,
+    ) {
         let Some(element) = self.dom.element(id) else {
             return;
         };
@@ -207,7 +287,9 @@ impl Host {
         let happened = Closure::<dyn FnMut(web_sys::Event)>::new(move |event: web_sys::Event| {
             // A form is not sent anywhere.
             event.prevent_default();
-            emit(happening());
+            if let Some(happening) = happening(&event) {
+                emit(happening);
+            }
         });
         let listener = happened.as_ref().unchecked_ref();
         element
@@ -215,6 +297,75 @@ impl Host {
             .expect_throw("elements can be listened to");
         // It lives as long as the page.
         happened.forget();
+    }
+
+    fn show_settings(&mut self) {
+        self.settings = self.keepsakes.settings();
+        self.slots = slots_of(&self.facts());
+        form::show(&self.dom, &self.settings, self.slots);
+        let is_possible = awake::is_possible(&self.window);
+        self.dom.set_hidden("awake-choice", !is_possible);
+    }
+
+    /// What was half typed is shown as it is meant.
+    fn settings_changed(&mut self) {
+        self.settings = form::read(&self.dom, self.slots);
+        self.keepsakes.keep_settings(&self.settings);
+        form::show(&self.dom, &self.settings, self.slots);
+        self.tell(&ToRuntime::Settings(self.settings.line()));
+        self.keep_awake();
+    }
+
+    fn keep_awake(&self) {
+        let is_wanted = self.settings.is_kept_awake && self.is_working;
+        self.awake.keep(&self.window, is_wanted);
+    }
+
+    fn pause(&self, minutes: u8) {
+        let until = Date::now() + f64::from(minutes) * MINUTE_MS;
+        let until = (minutes > 0).then_some(until as u64);
+        self.keepsakes.keep_pause(Some(until));
+        self.answer(&ToRuntime::Pause { until });
+    }
+
+    fn resume(&self) {
+        self.keepsakes.keep_pause(None);
+        self.answer(&ToRuntime::Resume);
+    }
+
+    /// Does what a button asks for that may be gone when it is done.
+    fn answer(&self, message: &ToRuntime) {
+        self.tell(message);
+        self.dom.focus("headline");
+    }
+
+    /// What a volunteer has said before holds again.
+    fn remind_runtime(&mut self) {
+        self.tell(&ToRuntime::Settings(self.settings.line()));
+        if let Some(until) = self.keepsakes.pause() {
+            self.tell(&ToRuntime::Pause { until });
+        }
+    }
+
+    /// Adds up what all tabs of this device carry, and tells the runtime.
+    fn count_traffic(&mut self, status: &RuntimeStatus) {
+        let (day, kept) = self.carried;
+        let is_same_day = day == status.day;
+        let more = status.day_bytes
+            - if is_same_day {
+                kept.min(status.day_bytes)
+            } else {
+                0
+            };
+        if is_same_day && more < TRAFFIC_STEP {
+            return;
+        }
+        let bytes = self.keepsakes.carry(status.day, more);
+        self.carried = (status.day, bytes);
+        if bytes != status.day_bytes {
+            let day = status.day;
+            self.tell(&ToRuntime::Traffic { day, bytes });
+        }
     }
 
     /// Loads the page anew; what it has kept lets it join.
@@ -315,18 +466,30 @@ impl Host {
         match &message {
             FromRuntime::Booted => {
                 self.has_booted = true;
+                self.remind_runtime();
                 self.replace_frame();
             }
             FromRuntime::NeedFrame => self.replace_frame(),
             FromRuntime::Joined { worker, token } => self.keepsakes.joined(worker, token),
             FromRuntime::Status(status) => {
+                self.count_traffic(status);
+                let is_online = device::member(&self.window.navigator(), "onLine");
+                self.state
+                    .apply(Event::Online(is_online != Some(JsValue::FALSE)));
                 if matches!(status.link, LinkView::Left | LinkView::Dismissed(_)) {
                     self.end_work();
                 }
             }
-            FromRuntime::SelfTested(_) | FromRuntime::Refused { .. } => {}
+            FromRuntime::SelfTested(_)
+            | FromRuntime::Refused { .. }
+            | FromRuntime::Source { .. } => {}
         }
+        let is_source = matches!(message, FromRuntime::Source { .. });
         self.state.apply(Event::Runtime(message));
+        if is_source {
+            self.show();
+            self.dom.focus("source-title");
+        }
     }
 
     fn replace_frame(&mut self) {
@@ -350,6 +513,8 @@ impl Host {
 
     /// Removes the sandbox and everything in it, and the runtime.
     fn end_work(&mut self) {
+        self.is_working = false;
+        self.keep_awake();
         self.frame.remove();
         if let Some(runtime) = self.runtime.take() {
             runtime.terminate();
@@ -431,6 +596,8 @@ impl Host {
             return;
         };
         self.state.apply(Event::Started);
+        self.is_working = true;
+        self.keep_awake();
         self.tell(&ToRuntime::Join(Box::new(order)));
         self.show();
         self.dom.focus("headline");
@@ -454,6 +621,8 @@ impl Host {
     fn leave(&mut self) {
         self.frame.remove();
         self.tell(&ToRuntime::Leave);
+        self.is_working = false;
+        self.keep_awake();
         self.state.apply(Event::LeaveAsked);
         self.show();
         self.dom.focus("headline");

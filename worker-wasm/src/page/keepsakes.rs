@@ -1,5 +1,5 @@
-//! What the page keeps between visits: the device's name and secret, the session token, and in this
-//! tab the invitation.
+//! What the page keeps between visits: the device's name and secret, the session token, what the
+//! volunteer allows and has used today; and in this tab the invitation and a pause.
 //!
 //! Two places: the tab's own storage, which a reload keeps and no other tab sees, and the device's.
 //! A second tab works as a worker of its own, so what it gets must not overwrite what the first tab
@@ -8,10 +8,15 @@
 use shared::ids::{Nonce, WorkerId, WorkerSecret};
 use shared::wire::Credential;
 
+use crate::settings::Settings;
+
 const WORKER: &str = "cluster_worker_id";
 const SECRET: &str = "cluster_worker_secret";
 const TOKEN: &str = "cluster_session_token";
 const INVITE: &str = "cluster_worker_invite";
+const SETTINGS: &str = "cluster_worker_settings";
+const TRAFFIC: &str = "cluster_worker_traffic";
+const PAUSE: &str = "cluster_worker_pause";
 
 /// Characters of a fresh name after `worker-`.
 const NAME_LENGTH: usize = 6;
@@ -40,6 +45,42 @@ impl<S: Shelf> Keepsakes<S> {
 
     pub(super) fn invite(&self) -> Option<String> {
         self.tab.get(INVITE)
+    }
+
+    pub(super) fn settings(&self) -> Settings {
+        Settings::parse(&self.device.get(SETTINGS).unwrap_or_default())
+    }
+
+    pub(super) fn keep_settings(&self, settings: &Settings) {
+        self.device.set(SETTINGS, &settings.line());
+    }
+
+    /// The pause that this tab is in: until then, in milliseconds since 1970, or for good.
+    pub(super) fn pause(&self) -> Option<Option<u64>> {
+        let kept = self.tab.get(PAUSE).filter(|kept| !kept.is_empty())?;
+        Some(kept.parse().ok())
+    }
+
+    pub(super) fn keep_pause(&self, pause: Option<Option<u64>>) {
+        let text = match pause {
+            None => String::new(),
+            Some(None) => "for good".into(),
+            Some(Some(until)) => until.to_string(),
+        };
+        self.tab.set(PAUSE, &text);
+    }
+
+    /// Bytes that this device has carried on `day`, with `more` added.
+    pub(super) fn carry(&self, day: u32, more: u64) -> u64 {
+        let kept = self.device.get(TRAFFIC).unwrap_or_default();
+        let kept = kept.split_once(' ').and_then(|(of, bytes)| {
+            let is_of_day = of.parse() == Ok(day);
+            bytes.parse::<u64>().ok().filter(|_| is_of_day)
+        });
+        let bytes = kept.unwrap_or(0).saturating_add(more);
+        let text = [&day.to_string(), " ", &bytes.to_string()].concat();
+        self.device.set(TRAFFIC, &text);
+        bytes
     }
 
     /// The name to go by; made of `random` on a device that has none.
@@ -143,6 +184,31 @@ mod tests {
         assert_eq!(tab_of(&device).worker(&[2; 16]), name);
         let secret = tab_of(&device).secret([3; 16]);
         assert_eq!(tab_of(&device).secret([4; 16]), secret);
+    }
+
+    #[test]
+    fn settings_belong_to_the_device_and_a_pause_to_the_tab() {
+        let device = Memory::default();
+        let tab = tab_of(&device);
+        let settings = Settings::parse("3 50");
+        tab.keep_settings(&settings);
+        assert_eq!(tab_of(&device).settings(), settings);
+        for pause in [Some(None), Some(Some(5)), None] {
+            tab.keep_pause(pause);
+            assert_eq!(tab.pause(), pause);
+        }
+        tab.keep_pause(Some(None));
+        assert_eq!(tab_of(&device).pause(), None);
+    }
+
+    #[test]
+    fn all_tabs_of_a_device_add_to_the_data_of_a_day() {
+        let device = Memory::default();
+        assert_eq!(tab_of(&device).carry(7, 5), 5);
+        assert_eq!(tab_of(&device).carry(7, 6), 11);
+        assert_eq!(tab_of(&device).carry(8, 1), 1);
+        device.set(TRAFFIC, "nonsense");
+        assert_eq!(tab_of(&device).carry(8, 1), 1);
     }
 
     #[test]

@@ -1,14 +1,19 @@
 //! What the page knows, and what it shows of it. Pure: `apply` takes in what happened, `view` says
 //! how the page looks, `dom` makes it look so.
 
-use shared::ids::WorkerId;
+use shared::ids::{JobId, WorkerId};
 use shared::wire::{ByeReason, RefusalReason};
 
+use super::chart::Chart;
+use super::source::{Source, SourceView};
 use super::texts;
-use crate::messages::{FromRuntime, LinkView, RuntimeStatus, SelfTestOutcome};
+use crate::messages::{FromRuntime, JobView, LinkView, PauseView, RuntimeStatus, SelfTestOutcome};
+use crate::rules::PauseCause;
 
 /// Kinds of refusals that are listed, the latest first.
 const MAX_REFUSALS: usize = 8;
+/// Shards of a job that are named.
+const MAX_NAMED: usize = 8;
 
 /// What happened.
 #[derive(Debug, Clone)]
@@ -32,6 +37,12 @@ pub(super) enum Event {
     LeaveAsked,
     /// The runtime said something.
     Runtime(FromRuntime),
+    /// Whether the browser believes that there is a network.
+    Online(bool),
+    /// What runs is to be shown to its end.
+    SourceWanted,
+    /// It is not to be shown any more.
+    SourceClosed,
 }
 
 /// Why nothing can be started here.
@@ -70,7 +81,10 @@ pub(super) struct State {
     is_leaving: bool,
     worker: Option<WorkerId>,
     has_joined: bool,
+    is_offline: bool,
     status: Option<RuntimeStatus>,
+    chart: Chart,
+    source: Option<Source>,
     refusals: Vec<Refusal>,
 }
 
@@ -84,6 +98,8 @@ pub(super) enum Mode {
     Checking,
     Idle,
     Running,
+    Paused,
+    Finishing,
     Reconnecting,
     Left,
     Dismissed,
@@ -100,6 +116,8 @@ impl Mode {
             Self::Checking => "checking",
             Self::Idle => "idle",
             Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Finishing => "finishing",
             Self::Reconnecting => "reconnecting",
             Self::Left => "left",
             Self::Dismissed => "dismissed",
@@ -111,6 +129,8 @@ impl Mode {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct View {
     pub(super) state: &'static str,
+    /// What pauses it, as a word; empty for nothing.
+    pub(super) cause: &'static str,
     /// What is going on, in a few words. Announced when it changes.
     pub(super) headline: String,
     /// What that means, or what to do. Announced when it changes.
@@ -123,6 +143,14 @@ pub(super) struct View {
     pub(super) can_start: bool,
     pub(super) is_consent_shown: bool,
     pub(super) can_leave: bool,
+    pub(super) can_pause: bool,
+    pub(super) can_finish: bool,
+    /// What runs can be handed back.
+    pub(super) can_stop: bool,
+    /// What the button says that ends a pause; empty for none.
+    pub(super) resume_label: &'static str,
+    pub(super) are_settings_shown: bool,
+    pub(super) is_slowed: bool,
     /// What was done here is worth showing.
     pub(super) is_work_shown: bool,
     /// There is a field to type an invitation into.
@@ -132,9 +160,24 @@ pub(super) struct View {
     pub(super) done: String,
     pub(super) running: String,
     pub(super) waiting: String,
+    pub(super) slots: String,
+    pub(super) units: String,
     pub(super) computing_time: String,
+    pub(super) uptime: String,
+    pub(super) traffic: String,
+    pub(super) chart: String,
+    pub(super) chart_text: String,
+    pub(super) jobs: Vec<JobLine>,
+    pub(super) source: Option<SourceView>,
     pub(super) device: String,
     pub(super) refusals: Vec<String>,
+}
+
+/// A job at work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct JobLine {
+    pub(super) job: JobId,
+    pub(super) text: String,
 }
 
 impl State {
@@ -160,6 +203,13 @@ impl State {
             Event::Started => self.is_started = true,
             Event::LeaveAsked => self.is_leaving = true,
             Event::Runtime(message) => self.runtime_said(message),
+            Event::Online(is_online) => self.is_offline = !is_online,
+            Event::SourceWanted => {
+                if let Some(source) = &mut self.source {
+                    source.show_all();
+                }
+            }
+            Event::SourceClosed => self.source = None,
         }
     }
 
@@ -175,8 +225,16 @@ impl State {
         let (headline, explanation) = self.words(mode);
         let status = self.status.as_ref();
         let count = |pick: fn(&RuntimeStatus) -> u64| texts::grouped(status.map_or(0, pick));
+        let can_leave = !matches!(
+            mode,
+            Mode::Preparing | Mode::Blocked | Mode::Ready | Mode::Left | Mode::Dismissed
+        );
+        let pause = self.pause().filter(|_| can_leave);
+        let is_by_hand = pause.is_some_and(|it| it.cause == PauseCause::Hand);
+        let is_finishing = status.is_some_and(|it| it.is_finishing);
         View {
             state: mode.word(),
+            cause: pause.map_or("", |it| texts::pause_word(it.cause)),
             headline: headline.into(),
             explanation,
             countdown: self.countdown(),
@@ -192,10 +250,20 @@ impl State {
             },
             can_start: mode == Mode::Ready,
             is_consent_shown: matches!(mode, Mode::Preparing | Mode::Blocked | Mode::Ready),
-            can_leave: !matches!(
-                mode,
-                Mode::Preparing | Mode::Blocked | Mode::Ready | Mode::Left | Mode::Dismissed
-            ),
+            can_leave,
+            can_pause: can_leave && !is_by_hand && !is_finishing,
+            can_finish: can_leave && !is_finishing,
+            can_stop: (pause.is_some() || is_finishing)
+                && can_leave
+                && status.is_some_and(|it| it.running > 0),
+            resume_label: match pause {
+                Some(_) if is_finishing => "",
+                Some(_) if is_by_hand => "Resume",
+                Some(_) => "Compute anyway",
+                None => "",
+            },
+            are_settings_shown: can_leave || matches!(mode, Mode::Preparing | Mode::Ready),
+            is_slowed: can_leave && status.is_some_and(|it| it.is_slowed),
             is_work_shown: match mode {
                 Mode::Preparing | Mode::Blocked | Mode::Ready => false,
                 Mode::Left | Mode::Dismissed => status.is_some_and(|status| status.done > 0),
@@ -203,6 +271,8 @@ impl State {
                 | Mode::Checking
                 | Mode::Idle
                 | Mode::Running
+                | Mode::Paused
+                | Mode::Finishing
                 | Mode::Reconnecting => true,
             },
             is_invite_asked: self.needs_invite(mode),
@@ -210,7 +280,17 @@ impl State {
             done: count(|status| status.done),
             running: count(|status| status.running.into()),
             waiting: count(|status| status.queued.into()),
+            slots: count(|status| status.slots.into()),
+            units: count(|status| status.units),
             computing_time: texts::duration(status.map_or(0, |status| status.run_ms / 1000)),
+            uptime: texts::duration(status.map_or(0, |status| status.uptime_s.into())),
+            traffic: texts::bytes(status.map_or(0, |status| status.day_bytes)),
+            chart: self.chart.points(),
+            chart_text: self.chart.words(),
+            jobs: status
+                .filter(|_| can_leave)
+                .map_or_else(Vec::new, |status| status.jobs.iter().map(line_of).collect()),
+            source: self.source.as_ref().filter(|_| can_leave).map(Source::view),
             device: self
                 .worker
                 .as_ref()
@@ -233,6 +313,8 @@ impl State {
             | Mode::Checking
             | Mode::Idle
             | Mode::Running
+            | Mode::Paused
+            | Mode::Finishing
             | Mode::Reconnecting
             | Mode::Left => false,
         }
@@ -250,6 +332,8 @@ impl State {
             | Mode::Checking
             | Mode::Idle
             | Mode::Running
+            | Mode::Paused
+            | Mode::Finishing
             | Mode::Reconnecting
             | Mode::Dismissed => "",
         }
@@ -273,7 +357,11 @@ impl State {
                 self.worker = Some(worker);
             }
             FromRuntime::Refused { reason, detail } => self.note_refusal(reason, detail),
-            FromRuntime::Status(status) => self.status = Some(status),
+            FromRuntime::Status(status) => {
+                self.chart.observe(status.uptime_s, status.done);
+                self.status = Some(status);
+            }
+            FromRuntime::Source { job, texts } => self.source = Some(Source::new(job, texts)),
         }
     }
 
@@ -317,7 +405,10 @@ impl State {
             }
             LinkView::Connecting | LinkView::Waiting { .. } => Mode::Connecting,
             LinkView::Joined if !status.is_time_known => Mode::Checking,
-            LinkView::Joined if status.running > 0 => Mode::Running,
+            LinkView::Joined if status.is_finishing => Mode::Finishing,
+            LinkView::Joined if status.pause.is_some() => Mode::Paused,
+            // What waits is held up by a rest at most.
+            LinkView::Joined if status.running + status.queued > 0 => Mode::Running,
             LinkView::Joined => Mode::Idle,
             LinkView::Left => Mode::Left,
             LinkView::Dismissed(_) => Mode::Dismissed,
@@ -358,9 +449,21 @@ impl State {
                 "Computing",
                 "Every task is checked against its signature before it runs.".into(),
             ),
+            Mode::Paused => (
+                "Paused",
+                self.pause().map_or("", |it| texts::pause(it.cause)).into(),
+            ),
+            Mode::Finishing => (
+                "Finishing",
+                "Nothing more starts. The page leaves once the server has every result.".into(),
+            ),
             Mode::Reconnecting => (
                 "Reconnecting",
-                "The connection was lost. Finished results are kept and sent again.".into(),
+                [
+                    self.why_lost(),
+                    " Finished results are kept and sent again.",
+                ]
+                .concat(),
             ),
             Mode::Left => (
                 "You have left",
@@ -370,6 +473,22 @@ impl State {
                 "Disconnected",
                 self.bye().map(texts::dismissal).unwrap_or_default().into(),
             ),
+        }
+    }
+
+    fn pause(&self) -> Option<PauseView> {
+        self.status.as_ref()?.pause
+    }
+
+    /// Why there is no connection.
+    fn why_lost(&self) -> &'static str {
+        match self.status.as_ref().map(|status| &status.link) {
+            Some(LinkView::Waiting {
+                reason: Some(reason),
+                ..
+            }) => texts::dismissal(reason),
+            Some(_) | None if self.is_offline => "This device is offline.",
+            Some(_) | None => "The connection was lost.",
         }
     }
 
@@ -385,8 +504,12 @@ impl State {
     }
 
     fn countdown(&self) -> String {
+        let ends_in_s = self.pause().and_then(|it| it.ends_in_s);
+        if let Some(seconds) = ends_in_s.filter(|_| self.mode() == Mode::Paused) {
+            return ["Goes on in ", &texts::duration(seconds.into()), "."].concat();
+        }
         match self.status.as_ref().map(|status| &status.link) {
-            Some(LinkView::Waiting { retry_in_ms }) if !self.is_leaving => {
+            Some(LinkView::Waiting { retry_in_ms, .. }) if !self.is_leaving => {
                 let seconds = u64::from(retry_in_ms.div_ceil(1000));
                 ["Next try in ", &texts::duration(seconds), "."].concat()
             }
@@ -429,13 +552,34 @@ impl State {
     }
 }
 
+fn line_of(job: &JobView) -> JobLine {
+    let id = job.job.to_string();
+    let mut text = ["Job ", id.get(..8).unwrap_or_default()].concat();
+    for (place, shard) in job.shards.iter().enumerate() {
+        text += match place {
+            0 if job.shards.len() == 1 => ", piece ",
+            0 => ", pieces ",
+            _ => ", ",
+        };
+        if place == MAX_NAMED {
+            text.push('\u{2026}');
+            break;
+        }
+        text += &shard.to_string();
+    }
+    JobLine { job: job.job, text }
+}
+
 /// Hex in groups of four, so that people can compare it.
 fn in_fours(hex: &str) -> String {
-    let groups: Vec<&str> = (0..hex.len())
-        .step_by(4)
-        .filter_map(|at| hex.get(at..(at + 4).min(hex.len())))
-        .collect();
-    groups.join(" ")
+    let mut groups = String::new();
+    for (place, digit) in hex.chars().enumerate() {
+        if place > 0 && place.is_multiple_of(4) {
+            groups.push(' ');
+        }
+        groups.push(digit);
+    }
+    groups
 }
 
 #[cfg(test)]
@@ -471,8 +615,32 @@ mod tests {
             unconfirmed: 0,
             done: 0,
             run_ms: 0,
-            refused_jobs: 0,
+            units: 0,
+            uptime_s: 0,
+            pause: None,
+            is_finishing: false,
+            is_slowed: false,
+            day: 0,
+            day_bytes: 0,
+            jobs: Vec::new(),
         }
+    }
+
+    const fn waiting(retry_in_ms: u32) -> LinkView {
+        LinkView::Waiting {
+            retry_in_ms,
+            reason: None,
+        }
+    }
+
+    fn paused(cause: PauseCause, running: u32) -> View {
+        let mut paused = status(LinkView::Joined);
+        paused.running = running;
+        paused.pause = Some(PauseView {
+            cause,
+            ends_in_s: None,
+        });
+        working(paused).view()
     }
 
     fn working(status: RuntimeStatus) -> State {
@@ -557,10 +725,7 @@ mod tests {
             (busy, "running"),
             (untimed, "checking"),
             (status(LinkView::Connecting), "reconnecting"),
-            (
-                status(LinkView::Waiting { retry_in_ms: 10 }),
-                "reconnecting",
-            ),
+            (status(waiting(10)), "reconnecting"),
             (status(LinkView::Left), "left"),
             (status(LinkView::Dismissed(expired)), "dismissed"),
         ] {
@@ -573,19 +738,99 @@ mod tests {
         let mut state = ready();
         state.apply(Event::Started);
         assert_eq!(state.view().state, "connecting");
-        let waiting = status(LinkView::Waiting { retry_in_ms: 1 });
+        let waiting = status(waiting(1));
         state.apply(Event::Runtime(FromRuntime::Status(waiting)));
         assert_eq!(state.view().state, "connecting");
     }
 
     #[test]
     fn the_countdown_is_apart_from_what_is_announced() {
-        let at = |retry_in_ms| working(status(LinkView::Waiting { retry_in_ms })).view();
+        let at = |retry_in_ms| working(status(waiting(retry_in_ms))).view();
         let (early, late) = (at(4_200), at(1_000));
         assert_eq!(early.countdown, "Next try in 5 s.");
         assert_eq!(late.countdown, "Next try in 1 s.");
         assert_eq!(early.headline, late.headline);
         assert_eq!(early.explanation, late.explanation);
+    }
+
+    #[test]
+    fn every_pause_names_its_cause_and_offers_to_go_on() {
+        let by_hand = paused(PauseCause::Hand, 0);
+        assert_eq!((by_hand.state, by_hand.cause), ("paused", "hand"));
+        assert_eq!((by_hand.resume_label, by_hand.can_pause), ("Resume", false));
+        let by_rule = paused(PauseCause::LowBattery, 0);
+        assert_eq!((by_rule.state, by_rule.cause), ("paused", "battery"));
+        assert_eq!(by_rule.resume_label, "Compute anyway");
+        assert!(by_rule.can_pause, "for when the battery is full again");
+        assert_ne!(by_hand.explanation, by_rule.explanation);
+    }
+
+    #[test]
+    fn what_runs_can_be_handed_back_only_in_a_pause() {
+        assert!(paused(PauseCause::Hand, 1).can_stop);
+        assert!(!paused(PauseCause::Hand, 0).can_stop);
+        let mut busy = status(LinkView::Joined);
+        busy.running = 1;
+        assert!(!working(busy).view().can_stop);
+    }
+
+    #[test]
+    fn a_pause_with_an_end_counts_down() {
+        let mut timed = status(LinkView::Joined);
+        timed.pause = Some(PauseView {
+            cause: PauseCause::Hand,
+            ends_in_s: Some(65),
+        });
+        let countdown = working(timed).view().countdown;
+        assert_eq!(countdown, "Goes on in 1 min 05 s.");
+    }
+
+    #[test]
+    fn who_is_finishing_can_still_leave_at_once_and_nothing_else() {
+        let mut finishing = status(LinkView::Joined);
+        finishing.is_finishing = true;
+        finishing.running = 1;
+        let view = working(finishing).view();
+        assert_eq!(view.state, "finishing");
+        assert!(view.can_leave && view.can_stop);
+        assert!(!view.can_pause && !view.can_finish);
+        assert_eq!(view.resume_label, "");
+    }
+
+    #[test]
+    fn a_rest_between_pieces_is_no_lack_of_work() {
+        let mut resting = status(LinkView::Joined);
+        resting.queued = 3;
+        assert_eq!(working(resting).view().state, "running");
+    }
+
+    #[test]
+    fn the_reason_for_reconnecting_is_told() {
+        let told = |state: &State| state.view().explanation;
+        let mut state = working(status(waiting(1)));
+        assert!(told(&state).starts_with("The connection was lost."));
+        state.apply(Event::Online(false));
+        assert!(told(&state).starts_with("This device is offline."));
+        let stopped = working(status(LinkView::Waiting {
+            retry_in_ms: 1,
+            reason: Some(ByeReason::ShuttingDown),
+        }));
+        assert!(told(&stopped).contains("shut down"));
+    }
+
+    #[test]
+    fn jobs_are_named_with_the_pieces_that_run() {
+        let shards = |shards: std::ops::Range<u64>| {
+            line_of(&JobView {
+                job: JobId::from_bytes([0xab; 16]),
+                shards: shards.collect(),
+            })
+            .text
+        };
+        assert_eq!(shards(0..0), "Job abababab");
+        assert_eq!(shards(7..8), "Job abababab, piece 7");
+        assert_eq!(shards(7..9), "Job abababab, pieces 7, 8");
+        assert!(shards(0..9).ends_with(", 7, \u{2026}"));
     }
 
     #[test]

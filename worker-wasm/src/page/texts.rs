@@ -3,6 +3,7 @@
 use shared::wire::{ByeReason, RefusalReason};
 
 use super::state::Obstacle;
+use crate::rules::PauseCause;
 
 /// The same in a few words.
 pub(super) const fn obstacle_headline(obstacle: &Obstacle) -> &'static str {
@@ -44,7 +45,7 @@ pub(super) fn obstacle(obstacle: &Obstacle) -> String {
         Obstacle::OpenSandbox(open) => [
             "This browser does not seal the sandbox tightly enough, so nothing will run here. Try \
              another browser. Not closed: ",
-            &open.join(", "),
+            &listed(open.iter().map(String::as_str)),
             ".",
         ]
         .concat(),
@@ -102,6 +103,30 @@ pub(super) fn dismissal(reason: &ByeReason) -> &'static str {
     }
 }
 
+/// Why nothing starts.
+pub(super) const fn pause(cause: PauseCause) -> &'static str {
+    match cause {
+        PauseCause::Hand => "You paused it. What runs may finish; nothing else starts.",
+        PauseCause::Unplugged => "Not plugged in, and you allow work only then.",
+        PauseCause::LowBattery => "The battery is low. It goes on once that has recovered.",
+        PauseCause::Hidden => "This tab is hidden, and you allow work only while it is seen.",
+        PauseCause::Hours => "It is not the time of day that you allow.",
+        PauseCause::DataCap => "The data that you allow a day is used up.",
+    }
+}
+
+/// The same as a word for programs.
+pub(super) const fn pause_word(cause: PauseCause) -> &'static str {
+    match cause {
+        PauseCause::Hand => "hand",
+        PauseCause::Unplugged => "unplugged",
+        PauseCause::LowBattery => "battery",
+        PauseCause::Hidden => "hidden",
+        PauseCause::Hours => "hours",
+        PauseCause::DataCap => "data",
+    }
+}
+
 /// Whether only another invitation helps.
 pub(super) const fn needs_invite(reason: &ByeReason) -> bool {
     match reason {
@@ -129,6 +154,18 @@ fn unauthorized(why: &str) -> &'static str {
     }
 }
 
+/// `one, two, three`.
+pub(super) fn listed<'a>(items: impl Iterator<Item = &'a str>) -> String {
+    let mut list = String::new();
+    for item in items {
+        if !list.is_empty() {
+            list += ", ";
+        }
+        list += item;
+    }
+    list
+}
+
 /// `1 h 05 min`, `5 min 07 s`, `7 s`.
 pub(super) fn duration(seconds: u64) -> String {
     let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
@@ -152,6 +189,16 @@ pub(super) fn grouped(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// `999 kB`, `12.3 MB`.
+pub(super) fn bytes(bytes: u64) -> String {
+    if bytes < 1_000_000 {
+        return [&bytes.div_ceil(1_000).to_string(), " kB"].concat();
+    }
+    let tenths = bytes / 100_000;
+    let (whole, tenth) = (grouped(tenths / 10), (tenths % 10).to_string());
+    [&whole, ".", &tenth, " MB"].concat()
 }
 
 fn two_digits(number: u64) -> String {
@@ -179,6 +226,14 @@ mod tests {
         assert_eq!(grouped(0), "0");
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(1_234_567), "1\u{202f}234\u{202f}567");
+    }
+
+    #[test]
+    fn amounts_of_data_are_readable() {
+        assert_eq!(bytes(0), "0 kB");
+        assert_eq!(bytes(1), "1 kB");
+        assert_eq!(bytes(1_250_000), "1.2 MB");
+        assert_eq!(bytes(1_234_567_890), "1\u{202f}234.5 MB");
     }
 
     #[test]

@@ -8,14 +8,17 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use shared::envelope::{KeyRing, Run, RunKind, Task, VerifyingKey};
-use shared::ids::{AttemptId, Digest32};
+use shared::ids::{AttemptId, Digest32, JobId};
 use shared::session::{Action, Input, LinkStatus, Notice, Session, SessionConfig, StopReason};
-use shared::time::{Millis, Reading};
-use shared::wire::{DeviceFacts, ResultStatus, SelfTest as SelfTestFact, ShardResult};
+use shared::time::{Millis, Reading, UnixMillis};
+use shared::wire::{
+    ByeReason, DeviceFacts, RefusalReason, ResultStatus, SelfTest as SelfTestFact, ShardResult,
+};
 use wasm_bindgen::prelude::*;
 use web_sys::{MessageEvent, MessagePort};
 
 use super::contents;
+use super::governor::{Governor, Held, Order};
 use super::heartbeat::{Beat, Heartbeat};
 use super::platform::{Platform, Timer};
 use super::pool::{Command, ExecutorId, Pool};
@@ -23,18 +26,23 @@ use super::report;
 use super::sandbox::{Sandbox, SandboxEvent};
 use super::self_test::{SelfTest, Step};
 use super::socket::{Socket, SocketEvent};
+use super::strain::Strain;
+use super::traffic::Traffic;
 use super::work::Work;
 use crate::messages::{
-    FromRuntime, JoinOrder, LinkView, RuntimeStatus, SelfTestOutcome, ToRuntime, crossing,
+    FromRuntime, JobView, JoinOrder, LinkView, RuntimeStatus, SelfTestOutcome, ToRuntime, crossing,
 };
+use crate::rules::Situation;
+use crate::settings::Settings;
 use crate::slots::slots_of;
 
 /// The executor of the self-test; the pool's own count from 1.
 const PROBE: ExecutorId = ExecutorId(0);
 /// Time between two statuses for the page, in milliseconds.
 const STATUS_MS: u64 = 200;
-/// Time between two statuses that count down to a reconnect, in milliseconds.
-const COUNTDOWN_MS: u64 = 1_000;
+/// Time between two looks at the clock, for the rules and for what counts seconds, in milliseconds.
+const SECOND_MS: u64 = 1_000;
+const MINUTES_A_DAY: u32 = 24 * 60;
 /// Results may take this much until the server has told its own limit.
 const FIRST_RESULT_BYTES: u32 = 1 << 20;
 
@@ -95,11 +103,22 @@ struct Runtime {
     self_test: SelfTest,
     tested: Option<SelfTestOutcome>,
     pool: Pool,
+    device: DeviceFacts,
+    governor: Governor,
+    strain: Strain,
+    traffic: Traffic,
+    /// Minute of the day, local time.
+    minute: u16,
+    next_second: Option<Millis>,
     order: Option<Box<JoinOrder>>,
+    joined_at: Millis,
+    /// Why the server closed the last connection.
+    bye: Option<ByeReason>,
     session: Option<Session>,
     socket: Option<Socket>,
     run_us: u64,
-    refused_jobs: u32,
+    /// Units of shards that needed no executor.
+    added: u64,
     shown: Option<RuntimeStatus>,
     last_status: Millis,
     status_due: Option<Millis>,
@@ -116,11 +135,19 @@ impl Runtime {
             self_test: SelfTest::new(now),
             tested: None,
             pool: Pool::new(1),
+            device: DeviceFacts::default(),
+            governor: Governor::new(),
+            strain: Strain::default(),
+            traffic: Traffic::default(),
+            minute: 0,
+            next_second: None,
             order: None,
+            joined_at: now,
+            bye: None,
             session: None,
             socket: None,
             run_us: 0,
-            refused_jobs: 0,
+            added: 0,
             shown: None,
             last_status: now,
             status_due: None,
@@ -136,7 +163,10 @@ impl Runtime {
             Event::Page(message, port) => self.page_said(now, message, port),
             Event::Socket(event) => self.socket_said(now, event),
             Event::Sandbox(event) => self.sandbox_said(now, event),
-            Event::Fetched { hash, text } => self.input(now, Input::Fetched { hash, text }),
+            Event::Fetched { hash, text } => {
+                self.traffic.carry(text.as_ref().map_or(0, String::len));
+                self.input(now, Input::Fetched { hash, text });
+            }
             Event::Timer => self.tick(now),
         }
         self.carry_out(now);
@@ -144,8 +174,12 @@ impl Runtime {
         self.set_timer(now);
     }
 
-    /// Anything but a mere status that is due may have changed what there is to show.
+    /// Anything but a mere status that is due may have changed what there is to show. What the
+    /// volunteer does is answered at once.
     fn note_change(&mut self, now: Reading, event: &Event) {
+        if matches!(event, Event::Page(..)) {
+            self.status_due = Some(now.mono);
+        }
         let is_status = self.status_due.is_some_and(|due| due <= now.mono);
         if !(matches!(event, Event::Timer) && is_status) {
             let earliest = self.last_status.plus(STATUS_MS);
@@ -160,21 +194,103 @@ impl Runtime {
                     self.sandbox.attach(port);
                 }
             }
-            ToRuntime::Join(order) => self.join(order),
-            ToRuntime::Device(device) => self.device_changed(now, device),
+            ToRuntime::Join(order) => self.join(now, order),
+            ToRuntime::Device(device) => self.device = device,
             ToRuntime::Leave => self.input(now, Input::Leave),
+            ToRuntime::Settings(line) => {
+                self.governor.settings = Settings::parse(&line);
+                self.pool.set_duty(self.governor.settings.duty);
+            }
+            ToRuntime::Traffic { day, bytes } => self.traffic.correct(Traffic { day, bytes }),
+            ToRuntime::Pause { until } => self.governor.pause(until.map(UnixMillis)),
+            ToRuntime::Resume => self.governor.resume(),
+            ToRuntime::StopRunning => self.governor.stop(),
+            ToRuntime::Finish => self.governor.finish(),
+            ToRuntime::ShowJob(job) => self.show_job(job),
+            ToRuntime::RefuseJob(job) => {
+                self.refuse_job(now, job, "by you");
+                self.pool.forget_job(job);
+            }
+        }
+        self.govern(now);
+    }
+
+    /// Tells the page what runs, as it was verified.
+    fn show_job(&self, job: JobId) {
+        let load = self.pool.load_of(job);
+        let texts = load.map(|load| (load.code.to_string(), load.args.to_string()));
+        self.tell(&FromRuntime::Source { job, texts });
+    }
+
+    fn refuse_job(&mut self, now: Reading, job: JobId, why: &str) {
+        self.input(now, Input::RefuseJob(job));
+        self.tell(&FromRuntime::Refused {
+            reason: RefusalReason::JobRefused,
+            detail: [why, ": job ", &job.to_string()].concat(),
+        });
+    }
+
+    /// Has the clock looked at, and everything that depends on it.
+    fn look_at_clock(&mut self, now: Reading) {
+        if self.next_second.is_none_or(|at| at > now.mono) {
+            return;
+        }
+        self.next_second = Some(now.mono.plus(SECOND_MS));
+        self.govern(now);
+    }
+
+    /// Does what settings and rules ask for.
+    fn govern(&mut self, now: Reading) {
+        let minutes = self.platform.local_minutes();
+        self.minute = (minutes % MINUTES_A_DAY) as u16;
+        self.traffic.turn_to(minutes / MINUTES_A_DAY);
+        self.set_slots(now);
+        while let Some(order) = self.next_order(now) {
+            self.input(
+                now,
+                match order {
+                    Order::Pause => Input::Pause,
+                    Order::Resume => Input::Resume,
+                    Order::StopRunning => Input::StopRunning,
+                    Order::Leave => Input::Leave,
+                },
+            );
+        }
+    }
+
+    fn next_order(&mut self, now: Reading) -> Option<Order> {
+        let status = self.session.as_ref()?.status(now);
+        let held = Held {
+            running: status.running,
+            undisposed: status.undisposed,
+        };
+        let situation = self.situation();
+        self.governor.next_order(now, &situation, held)
+    }
+
+    fn situation(&self) -> Situation {
+        let percent = |level: f64| (level * 100.0 + 0.5) as u8;
+        Situation {
+            is_charging: self.device.charging,
+            battery: self.device.battery_level.map(percent),
+            is_hidden: self.device.visibility.as_deref() == Some("hidden"),
+            minute: self.minute,
+            day_bytes: self.traffic.bytes,
         }
     }
 
     /// Joins once the sandbox has proved itself; an order that comes without that is not followed.
-    fn join(&mut self, order: Box<JoinOrder>) {
+    fn join(&mut self, now: Reading, order: Box<JoinOrder>) {
         let Some(SelfTestOutcome::Passed { probes }) = self.tested else {
             return;
         };
         let Ok(key) = VerifyingKey::from_spki_b64(&order.signing_key) else {
             return;
         };
-        let slots = slots_of(&order.device);
+        self.device = order.device.clone();
+        self.joined_at = now.mono;
+        self.next_second = Some(now.mono);
+        let slots = self.strain.left_of(self.allowed_slots());
         self.pool.set_slots(slots);
         let config = SessionConfig {
             worker: order.worker.clone(),
@@ -189,24 +305,31 @@ impl Runtime {
         self.order = Some(order);
     }
 
-    fn device_changed(&mut self, now: Reading, device: DeviceFacts) {
-        let slots = self.allowed_slots(slots_of(&device));
-        if let Some(order) = &mut self.order {
-            order.device = device;
+    /// Uses as many slots as device, volunteer and server allow, fewer while the device is busy.
+    fn set_slots(&mut self, now: Reading) {
+        let slots = self.strain.left_of(self.allowed_slots());
+        if slots != self.pool.slots() {
+            self.pool.set_slots(slots);
+            self.input(now, Input::Slots(slots));
         }
-        self.pool.set_slots(slots);
-        self.input(now, Input::Slots(slots));
     }
 
-    fn allowed_slots(&self, slots: u16) -> u16 {
+    fn allowed_slots(&self) -> u16 {
         let limits = self.session.as_ref().and_then(Session::limits);
-        limits.map_or(slots, |limits| slots.min(limits.max_slots.max(1)))
+        let by_server = limits.map(|limits| limits.max_slots.max(1));
+        let wanted = self.governor.settings.threads;
+        let by_volunteer = (wanted > 0).then_some(wanted);
+        let caps = [by_server, by_volunteer].into_iter().flatten();
+        caps.fold(slots_of(&self.device), u16::min)
     }
 
     fn socket_said(&mut self, now: Reading, event: SocketEvent) {
         match event {
             SocketEvent::Opened => self.input(now, Input::Opened),
-            SocketEvent::Frame(frame) => self.input(now, Input::Frame(frame)),
+            SocketEvent::Frame(frame) => {
+                self.traffic.carry(frame.len());
+                self.input(now, Input::Frame(frame));
+            }
             SocketEvent::Closed => {
                 self.socket = None;
                 self.input(now, Input::Closed);
@@ -219,7 +342,8 @@ impl Runtime {
             SandboxEvent::Opened { doors } => self.frame_opened(now, &doors),
             SandboxEvent::Pong => {
                 if let Some(heartbeat) = &mut self.heartbeat {
-                    heartbeat.answered(now.mono);
+                    let took_ms = heartbeat.answered(now.mono);
+                    self.strain.observe(took_ms, self.allowed_slots());
                 }
                 self.input(now, Input::SandboxAlive);
             }
@@ -287,6 +411,7 @@ impl Runtime {
         }
         self.pool.tick(now.mono);
         self.input(now, Input::Tick);
+        self.look_at_clock(now);
     }
 
     fn input(&mut self, now: Reading, input: Input) {
@@ -320,6 +445,7 @@ impl Runtime {
             }
             Action::Send(frame) => {
                 if let Some(socket) = &self.socket {
+                    self.traffic.carry(frame.len());
                     socket.send(&frame);
                 }
             }
@@ -352,20 +478,21 @@ impl Runtime {
             Notice::Refused { reason, detail } => {
                 self.tell(&FromRuntime::Refused { reason, detail });
             }
+            Notice::Dismissed(reason) => self.bye = Some(reason),
             // The status says what follows from these.
-            Notice::TimeVoid(_) | Notice::BadFrame(_) | Notice::Dismissed(_) => {}
+            Notice::TimeVoid(_) | Notice::BadFrame(_) => {}
         }
     }
 
     fn joined(&mut self) {
-        let (Some(order), Some(session)) = (&self.order, &self.session) else {
+        let Some(session) = &self.session else {
             return;
         };
         let now = self.platform.now();
+        self.bye = None;
         let worker = session.status(now).worker;
         let token = session.token().unwrap_or_default().to_owned();
-        let slots = self.allowed_slots(slots_of(&order.device));
-        self.pool.set_slots(slots);
+        self.set_slots(now);
         self.tell(&FromRuntime::Joined { worker, token });
     }
 
@@ -386,8 +513,7 @@ impl Runtime {
             Command::Finished(results) => self.finished(now, results),
             Command::Interrupted(attempts) => self.input(now, Input::Interrupted(attempts)),
             Command::RefuseJob(job) => {
-                self.refused_jobs += 1;
-                self.input(now, Input::RefuseJob(job));
+                self.refuse_job(now, job, "it broke the sandbox");
             }
         }
     }
@@ -412,7 +538,10 @@ impl Runtime {
         };
         match Work::of(&run, self.max_result_bytes()) {
             Some(work) => self.pool.give(now.mono, work),
-            None => self.finished(now, sums(&run)),
+            None => {
+                self.added += run.shards().len() as u64;
+                self.finished(now, sums(&run));
+            }
         }
         true
     }
@@ -432,9 +561,6 @@ impl Runtime {
         let Some(status) = self.status(now) else {
             return;
         };
-        if matches!(status.link, LinkView::Waiting { .. }) {
-            self.status_due = Some(now.mono.plus(COUNTDOWN_MS));
-        }
         if self.shown.as_ref() != Some(&status) {
             self.tell(&FromRuntime::Status(status.clone()));
             self.shown = Some(status);
@@ -446,7 +572,7 @@ impl Runtime {
         let status = session.status(now);
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         Some(RuntimeStatus {
-            link: link_view(status.link, now.mono),
+            link: self.link_view(status.link, now.mono),
             is_time_known: status.is_time_known,
             slots: self.pool.slots(),
             running: count(status.running),
@@ -454,8 +580,33 @@ impl Runtime {
             unconfirmed: count(status.undisposed),
             done: status.disposed,
             run_ms: self.run_us / 1000,
-            refused_jobs: self.refused_jobs,
+            units: self.pool.units() + self.added,
+            uptime_s: (now.mono.since(self.joined_at) / SECOND_MS) as u32,
+            pause: self.governor.pause_view(now),
+            is_finishing: self.governor.is_finishing(),
+            is_slowed: self.strain.is_felt(),
+            day: self.traffic.day,
+            day_bytes: self.traffic.bytes,
+            jobs: self.jobs(now.mono),
         })
+    }
+
+    fn jobs(&self, now: Millis) -> Vec<JobView> {
+        let jobs = self.pool.current(now).into_iter();
+        jobs.map(|(job, shards)| JobView { job, shards }).collect()
+    }
+
+    fn link_view(&self, link: LinkStatus, now: Millis) -> LinkView {
+        match link {
+            LinkStatus::Connecting => LinkView::Connecting,
+            LinkStatus::Joined => LinkView::Joined,
+            LinkStatus::Waiting { until } => LinkView::Waiting {
+                retry_in_ms: u32::try_from(until.since(now)).unwrap_or(u32::MAX),
+                reason: self.bye.clone(),
+            },
+            LinkStatus::Stopped(StopReason::Left) => LinkView::Left,
+            LinkStatus::Stopped(StopReason::Dismissed(reason)) => LinkView::Dismissed(reason),
+        }
     }
 
     fn set_timer(&mut self, now: Reading) {
@@ -465,6 +616,7 @@ impl Runtime {
             self.self_test.next_deadline(),
             self.heartbeat.map(|it| it.next_deadline()),
             self.status_due,
+            self.next_second,
         ];
         self.timer.set(now.mono, due.into_iter().flatten().min());
     }
@@ -474,18 +626,6 @@ impl Runtime {
             .scope()
             .post_message(&crossing::to_value(message))
             .expect_throw("our messages can be cloned");
-    }
-}
-
-fn link_view(link: LinkStatus, now: Millis) -> LinkView {
-    match link {
-        LinkStatus::Connecting => LinkView::Connecting,
-        LinkStatus::Joined => LinkView::Joined,
-        LinkStatus::Waiting { until } => LinkView::Waiting {
-            retry_in_ms: u32::try_from(until.since(now)).unwrap_or(u32::MAX),
-        },
-        LinkStatus::Stopped(StopReason::Left) => LinkView::Left,
-        LinkStatus::Stopped(StopReason::Dismissed(reason)) => LinkView::Dismissed(reason),
     }
 }
 

@@ -10,6 +10,7 @@ const DEAD_MS: u64 = 15_000;
 /// The pings of one frame.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Heartbeat {
+    asked: Millis,
     answered: Millis,
     next: Millis,
 }
@@ -29,14 +30,16 @@ impl Heartbeat {
     /// A frame that was alive at `now`.
     pub(crate) const fn new(now: Millis) -> Self {
         Self {
+            asked: now,
             answered: now,
             next: now.plus(INTERVAL_MS),
         }
     }
 
-    /// It answered.
-    pub(crate) const fn answered(&mut self, now: Millis) {
+    /// It answered, this many milliseconds after it was asked.
+    pub(crate) const fn answered(&mut self, now: Millis) -> u64 {
         self.answered = now;
+        now.since(self.asked)
     }
 
     /// What is due at `now`. A tick that comes far too late means that the whole tab slept: the
@@ -53,6 +56,7 @@ impl Heartbeat {
         if now.since(self.answered) >= DEAD_MS {
             Beat::Dead
         } else {
+            self.asked = now;
             Beat::Ping
         }
     }
@@ -74,7 +78,7 @@ mod tests {
         for at in [5_000, 10_000, 15_000, 20_000, 25_000] {
             assert_eq!(beat.next_deadline(), Millis(at));
             assert_eq!(beat.tick(Millis(at)), Beat::Ping);
-            beat.answered(Millis(at + 10));
+            assert_eq!(beat.answered(Millis(at + 10)), 10);
         }
     }
 

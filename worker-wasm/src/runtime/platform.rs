@@ -39,6 +39,12 @@ impl Platform {
         }
     }
 
+    /// Minutes since 1970-01-01 in local time.
+    pub(super) fn local_minutes(&self) -> u32 {
+        let offset = Date::new_0().get_timezone_offset();
+        (Date::now() / 60_000.0 - offset) as u32
+    }
+
     /// Sixteen unpredictable bytes.
     pub(super) fn random16(&self) -> [u8; 16] {
         let mut bytes = [0; 16];

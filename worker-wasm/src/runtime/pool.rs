@@ -36,6 +36,12 @@ const KEEP_IDLE_MS: u64 = 30_000;
 const MAX_DEATHS: u32 = 3;
 /// Executors in a row that fail to start before the frame is blamed.
 const MAX_FAILED_STARTS: u32 = 3;
+/// A slot rests this long at most, in milliseconds: what seems to have run longer has mostly slept.
+const MAX_REST_MS: u64 = 3_600_000;
+/// What had work this recently counts as current, in milliseconds: short shards come and go.
+const CURRENT_MS: u64 = 5_000;
+/// Jobs that are current at most.
+const MAX_CURRENT: usize = 4;
 /// Shards after which an executor is replaced.
 const MAX_ROWS: u64 = 50_000;
 
@@ -89,10 +95,23 @@ pub(crate) struct Pool {
     next_id: u32,
     /// Until when terminated executors may still burn a processor.
     spinning: Vec<Millis>,
+    /// Share of its time that a slot may work, in percent.
+    duty: u8,
+    /// Until when slots rest from what they did.
+    resting: Vec<Millis>,
+    units: u64,
+    current: SmallMap<JobId, Current>,
     failed_starts: u32,
     paces: SmallMap<JobId, Pace>,
     deaths: SmallMap<JobId, u32>,
     commands: VecDeque<Command>,
+}
+
+/// A job as it was given last.
+#[derive(Debug)]
+struct Current {
+    load: Rc<Load>,
+    at: Millis,
 }
 
 /// Where work may go.
@@ -111,6 +130,10 @@ impl Pool {
             executors: SmallMap::default(),
             next_id: 1,
             spinning: Vec::new(),
+            duty: 100,
+            resting: Vec::new(),
+            units: 0,
+            current: SmallMap::default(),
             failed_starts: 0,
             paces: SmallMap::default(),
             deaths: SmallMap::default(),
@@ -136,6 +159,49 @@ impl Pool {
     /// Changes the number of slots. What runs is not stopped.
     pub(crate) fn set_slots(&mut self, slots: u16) {
         self.slots = usize::from(slots);
+    }
+
+    /// Lets slots work for `duty` percent of their time, 1 to 100: after a shard they rest in
+    /// proportion. What rests by another share goes on at once.
+    pub(crate) fn set_duty(&mut self, duty: u8) {
+        if self.duty != duty {
+            self.duty = duty;
+            self.resting.clear();
+        }
+    }
+
+    /// Units of all shards that returned.
+    pub(crate) const fn units(&self) -> u64 {
+        self.units
+    }
+
+    /// The jobs at work, in the order in which they came, each with the shards that run.
+    pub(crate) fn current(&self, now: Millis) -> Vec<(JobId, Vec<u64>)> {
+        let jobs = self.current.iter();
+        let jobs = jobs
+            .filter(|(job, it)| now.since(it.at) < CURRENT_MS || self.is_running(*job))
+            .map(|(job, _)| {
+                let executors = self.executors.values();
+                let own = executors.filter(|it| it.job() == Some(job));
+                (job, own.filter_map(Executor::shard).collect())
+            });
+        jobs.collect()
+    }
+
+    /// What runs of `job`, while it does or has lately.
+    pub(crate) fn load_of(&self, job: JobId) -> Option<&Load> {
+        self.current.get(job).map(|it| &*it.load)
+    }
+
+    /// Keeps nothing of `job` warm.
+    pub(crate) fn forget_job(&mut self, job: JobId) {
+        let idle = self.executors.iter();
+        let idle = idle.filter(|(_, it)| it.job() == Some(job) && !it.is_busy());
+        let idle: Vec<ExecutorId> = idle.map(|(id, _)| id).collect();
+        for id in idle {
+            self.remove(id);
+        }
+        self.current.remove(job);
     }
 
     /// The frame takes commands.
@@ -172,6 +238,7 @@ impl Pool {
 
     /// Takes in work, for which [`Pool::room_for`] must have found room.
     pub(crate) fn give(&mut self, now: Millis, work: Work) {
+        self.note_current(now, &work);
         let id = match self.place_for(work.job) {
             Some(Place::Existing(id)) if work.is_lone_retry() && self.is_used_and_idle(id) => {
                 self.remove(id);
@@ -200,11 +267,21 @@ impl Pool {
                 let Some(executor) = self.executors.get_mut(id) else {
                     return;
                 };
+                let (job, was_busy) = (executor.job(), executor.is_busy());
                 let reported = executor.take_outcomes(now, outcomes);
                 if let Some((job, per_shard_us)) = reported.pace {
                     recent::entry(&mut self.paces, job).observe(per_shard_us);
                 }
-                let is_worn = executor.rows_sent() >= MAX_ROWS && !executor.is_busy();
+                let is_idle = !executor.is_busy();
+                let is_worn = executor.rows_sent() >= MAX_ROWS && is_idle;
+                let busy_since = executor.busy_since();
+                self.units = self.units.saturating_add(reported.units);
+                if was_busy && is_idle {
+                    self.rest(now, busy_since);
+                }
+                if let Some(current) = job.and_then(|job| self.current.get_mut(job)) {
+                    current.at = now;
+                }
                 if !reported.results.is_empty() {
                     self.commands.push_back(Command::Finished(reported.results));
                 }
@@ -254,6 +331,7 @@ impl Pool {
     /// Acts on deadlines that have come.
     pub(crate) fn tick(&mut self, now: Millis) {
         self.spinning.retain(|until| *until > now);
+        self.resting.retain(|until| *until > now);
         if self.frame_is_overdue(now) || self.start_is_overdue(now) {
             self.frame_lost(now);
             return;
@@ -286,6 +364,7 @@ impl Pool {
         executors
             .chain(frame)
             .chain(self.spinning.iter().copied())
+            .chain(self.resting.iter().copied())
             .min()
     }
 
@@ -321,10 +400,27 @@ impl Pool {
         if self.is_suspect(job) && self.busy() > 0 {
             return None;
         }
-        if self.busy() + self.spinning.len() < self.slots {
+        if self.busy() + self.spinning.len() + self.resting.len() < self.slots {
             return Some(self.idle_for(job));
         }
         self.top_up_for(job).map(Place::Existing)
+    }
+
+    fn note_current(&mut self, now: Millis, work: &Work) {
+        let (job, load) = (work.job, Rc::clone(&work.load));
+        if self.current.get(job).is_none() && self.current.len() == MAX_CURRENT {
+            self.current.forget_first();
+        }
+        self.current.insert(job, Current { load, at: now });
+    }
+
+    /// A slot that was busy rests, as the duty wants it.
+    fn rest(&mut self, now: Millis, busy_since: Millis) {
+        let duty = u64::from(self.duty);
+        let rest_ms = now.since(busy_since).saturating_mul(100 - duty) / duty;
+        if rest_ms > 0 {
+            self.resting.push(now.plus(rest_ms.min(MAX_REST_MS)));
+        }
     }
 
     fn idle_for(&self, job: JobId) -> Place {
@@ -340,8 +436,11 @@ impl Pool {
             .unwrap_or(Place::New)
     }
 
-    /// An executor that would soon wait for its next message.
+    /// An executor that would soon wait for its next message; none where slots rest in between.
     fn top_up_for(&self, job: JobId) -> Option<ExecutorId> {
+        if self.duty < 100 {
+            return None;
+        }
         let ahead = self.pace(job).rows_ahead();
         self.executors
             .iter()
@@ -407,6 +506,16 @@ impl Pool {
         for id in old {
             self.remove(id);
         }
+        let is_over = |it: &Current| now.since(it.at) >= KEEP_IDLE_MS;
+        let over = self.current.iter().find(|(_, it)| is_over(it));
+        if let Some((job, _)) = over.filter(|(job, _)| !self.is_running(*job)) {
+            self.current.remove(job);
+        }
+    }
+
+    fn is_running(&self, job: JobId) -> bool {
+        let mut busy = self.executors.values().filter(|it| it.is_busy());
+        busy.any(|it| it.job() == Some(job))
     }
 
     fn frame_is_overdue(&self, now: Millis) -> bool {
@@ -434,6 +543,7 @@ impl Pool {
         let Some(executor) = self.remove(id) else {
             return;
         };
+        self.rest(now, executor.busy_since());
         self.settle(executor, cause);
         self.spinning.push(now.plus(SPIN_AFTER_KILL_MS));
         if self.spinning.len() >= self.slots && self.busy() == 0 {

@@ -31,6 +31,8 @@ enum Stage {
 struct Row {
     id: u64,
     attempt: AttemptId,
+    shard: u64,
+    units: u64,
     is_wanted: bool,
 }
 
@@ -43,6 +45,7 @@ struct Message {
 #[derive(Debug)]
 struct Assigned {
     job: JobId,
+    is_single: bool,
     timeout_ms: u64,
 }
 
@@ -53,6 +56,8 @@ pub(super) struct Executor {
     assigned: Option<Assigned>,
     messages: VecDeque<Message>,
     rows_sent: u64,
+    /// Since when it has had work without a break.
+    busy_since: Millis,
     /// When the message that runs was begun.
     message_began: Millis,
     /// The last sign of progress: a report, or the beginning of the message.
@@ -70,6 +75,8 @@ pub(super) enum Overdue {
 #[derive(Debug)]
 pub(super) struct Reported {
     pub(super) results: Vec<(AttemptId, ShardResult)>,
+    /// Units of those that returned.
+    pub(super) units: u64,
     /// Microseconds a shard, where a whole message came to its end.
     pub(super) pace: Option<(JobId, f64)>,
     /// Whether only rows were answered that were pending.
@@ -91,6 +98,7 @@ impl Executor {
             assigned: None,
             messages: VecDeque::new(),
             rows_sent: 0,
+            busy_since: now,
             message_began: now,
             progress: now,
         }
@@ -99,6 +107,16 @@ impl Executor {
     /// The job it belongs to; `None` for a spare.
     pub(super) fn job(&self) -> Option<JobId> {
         self.assigned.as_ref().map(|assigned| assigned.job)
+    }
+
+    /// The shard that runs; `None` in single runs, too.
+    pub(super) fn shard(&self) -> Option<u64> {
+        self.assigned.as_ref().filter(|it| !it.is_single)?;
+        Some(self.messages.front()?.rows.front()?.shard)
+    }
+
+    pub(super) const fn busy_since(&self) -> Millis {
+        self.busy_since
     }
 
     pub(super) fn timeout_ms(&self) -> u64 {
@@ -137,6 +155,7 @@ impl Executor {
 
     pub(super) const fn started(&mut self, now: Millis) {
         self.stage = Stage::Ready;
+        self.busy_since = now;
         self.begin_message(now);
     }
 
@@ -144,11 +163,14 @@ impl Executor {
     /// one of them that fails again is known.
     pub(super) fn give(&mut self, now: Millis, work: Work) -> Vec<(Option<Rc<Load>>, Vec<f64>)> {
         if !self.is_busy() {
+            self.busy_since = now;
             self.begin_message(now);
         }
+        let is_single = work.load.parent_job_id.is_none();
         let mut load = self.assigned.is_none().then_some(work.load);
         self.assigned = Some(Assigned {
             job: work.job,
+            is_single,
             timeout_ms: work.timeout_ms,
         });
         let is_together = |a: &Shard, b: &Shard| a.number == 1 && b.number == 1;
@@ -168,6 +190,8 @@ impl Executor {
             rows.push_back(Row {
                 id,
                 attempt: shard.attempt,
+                shard: shard.shard,
+                units: shard.units.max(1),
                 is_wanted: true,
             });
         }
@@ -182,6 +206,7 @@ impl Executor {
     pub(super) fn take_outcomes(&mut self, now: Millis, outcomes: Vec<Outcome>) -> Reported {
         let mut reported = Reported {
             results: Vec::with_capacity(outcomes.len()),
+            units: 0,
             pace: None,
             is_honest: true,
         };
@@ -191,6 +216,9 @@ impl Executor {
                 break;
             };
             if row.is_wanted {
+                if outcome.result.has_returned() {
+                    reported.units += row.units;
+                }
                 reported.results.push((row.attempt, outcome.result));
             }
             if let Some(size) = self.take_finished_message() {

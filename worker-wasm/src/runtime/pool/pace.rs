@@ -22,7 +22,7 @@ pub(super) struct Pace {
 
 impl Pace {
     pub(super) fn observe(&mut self, shard_us: f64) {
-        let average = |old: f64| NEWEST.mul_add(shard_us - old, old);
+        let average = |old: f64| (1.0 - NEWEST) * old + NEWEST * shard_us;
         self.shard_us = Some(self.shard_us.map_or(shard_us, average));
     }
 

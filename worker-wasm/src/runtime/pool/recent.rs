@@ -9,13 +9,10 @@ const CAPACITY: usize = 64;
 
 /// What is known of `job`, made anew where nothing is; the job that came first is forgotten then.
 pub(super) fn entry<T: Default>(known: &mut SmallMap<JobId, T>, job: JobId) -> &mut T {
-    if known.get(job).is_none() {
-        if known.len() == CAPACITY {
-            known.forget_first();
-        }
-        known.insert(job, T::default());
+    if known.get(job).is_none() && known.len() == CAPACITY {
+        known.forget_first();
     }
-    known.get_mut(job).expect("it was there or was just made")
+    known.entry(job)
 }
 
 #[cfg(test)]

@@ -464,6 +464,111 @@ fn a_worn_executor_is_replaced() {
 }
 
 #[test]
+fn a_slot_rests_in_proportion_to_what_it_did() {
+    for (duty, rest_ms) in [(100, 0), (50, 600), (25, 1_800), (10, 5_400)] {
+        let mut tab = Tab::new(1);
+        tab.pool.set_duty(duty);
+        tab.give(ONE, 1, 0);
+        tab.wait(600);
+        tab.answer(0, &[0]);
+        if rest_ms > 0 {
+            tab.wait(rest_ms - 1);
+            assert_eq!(tab.pool.room_for(ONE), None, "{duty} %");
+            assert_eq!(tab.pool.next_deadline(), Some(Millis(tab.now + 1)));
+            tab.wait(1);
+        }
+        assert_eq!(tab.pool.room_for(ONE), Some(1), "{duty} %");
+    }
+}
+
+#[test]
+fn one_slot_rests_while_the_other_works() {
+    let mut tab = Tab::new(2);
+    tab.pool.set_duty(50);
+    tab.give(ONE, 1, 0);
+    tab.give(ONE, 1, 0);
+    tab.wait(100);
+    tab.answer(0, &[0]);
+    assert_eq!(tab.pool.room_for(ONE), None, "one is busy, one rests");
+    tab.wait(100);
+    assert_eq!(tab.pool.room_for(ONE), Some(1));
+}
+
+#[test]
+fn where_slots_rest_nothing_waits_behind_what_runs() {
+    let mut tab = Tab::new(1);
+    tab.warm_up(ONE);
+    tab.pool.set_duty(50);
+    tab.give(ONE, 3, 0);
+    assert_eq!(tab.pool.room_for(ONE), None);
+}
+
+#[test]
+fn more_duty_ends_a_rest_at_once() {
+    let mut tab = Tab::new(1);
+    tab.pool.set_duty(10);
+    tab.give(ONE, 1, 0);
+    tab.wait(60_000);
+    tab.answer(0, &[0]);
+    assert_eq!(tab.pool.room_for(ONE), None);
+    tab.pool.set_duty(100);
+    assert_eq!(tab.pool.room_for(ONE), Some(1));
+}
+
+#[test]
+fn a_shard_that_was_stopped_has_worked_too() {
+    let mut tab = Tab::new(1);
+    tab.pool.set_duty(10);
+    tab.give(ONE, 1, 1_000);
+    tab.wait(1_020);
+    tab.pool.frame_opened(Millis(tab.now));
+    tab.wait(SPIN_AFTER_KILL_MS);
+    assert_eq!(tab.pool.room_for(ONE), None, "nine seconds of rest");
+}
+
+#[test]
+fn units_of_shards_that_returned_are_counted() {
+    let mut tab = Tab::new(1);
+    let mut work = tab.work(ONE, 2, 0, 1);
+    work.shards[0].units = 40;
+    work.shards[1].units = 2;
+    tab.pool.give(Millis(0), work);
+    tab.collect();
+    tab.answer(0, &[0]);
+    assert_eq!(tab.pool.units(), 40);
+    tab.die(ExecutorId(1));
+    assert_eq!(tab.pool.units(), 40);
+}
+
+#[test]
+fn a_job_is_current_while_it_runs_and_shortly_after() {
+    let mut tab = Tab::new(1);
+    let mut work = tab.work(ONE, 1, 0, 1);
+    Rc::get_mut(&mut work.load).unwrap().parent_job_id = Some("job".into());
+    work.shards[0].shard = 7;
+    tab.pool.give(Millis(0), work);
+    tab.collect();
+    assert_eq!(tab.pool.current(Millis(tab.now)), [(ONE, vec![7])]);
+    let load = tab.pool.load_of(ONE).unwrap();
+    assert_eq!(&*load.code, "return 1");
+    tab.answer(0, &[0]);
+    assert_eq!(tab.pool.current(Millis(tab.now)), [(ONE, vec![])]);
+    tab.wait(CURRENT_MS);
+    assert_eq!(tab.pool.current(Millis(tab.now)), []);
+    assert_eq!(tab.pool.load_of(TWO), None);
+}
+
+#[test]
+fn a_refused_job_is_kept_nowhere() {
+    let mut tab = Tab::new(1);
+    tab.warm_up(ONE);
+    tab.pool.forget_job(ONE);
+    tab.collect();
+    assert_eq!(tab.killed, [tab.posts[0].0]);
+    assert_eq!(tab.pool.load_of(ONE), None);
+}
+
+#[test]
 fn nothing_is_due_while_nothing_runs() {
     let tab = Tab::new(2);
     assert_eq!(tab.pool.next_deadline(), None);
