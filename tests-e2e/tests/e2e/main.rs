@@ -14,6 +14,7 @@ mod client_page;
 mod cluster;
 mod command_line;
 mod contract_client;
+mod controls;
 mod crash;
 mod doctor;
 mod hostile_server;
