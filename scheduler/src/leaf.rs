@@ -2,17 +2,34 @@
 //!
 //! The counts follow the states: change a state through [`Leaf::set`] only.
 
+use std::num::NonZeroU32;
 use std::ops::Range;
 
 use shared::ids::{AttemptId, JobId, Nonce};
 use shared::time::Millis;
 use shared::wire::{Disposition, Stage};
 
+/// A time to the second, in half the space: there are very many attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Second(NonZeroU32);
+
+impl Second {
+    /// The first one after `now`; none is beyond 136 years.
+    pub(crate) fn after(now: Millis) -> Self {
+        let seconds = u32::try_from(now.0 / 1_000).unwrap_or(u32::MAX);
+        Self(NonZeroU32::MIN.saturating_add(seconds))
+    }
+
+    fn at(self) -> Millis {
+        Millis(u64::from(self.0.get()) * 1_000)
+    }
+}
+
 /// What has become of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SlotState {
     /// With the worker, which first said so long ago that it has started.
-    Held { running_since: Option<Millis> },
+    Held { running_since: Option<Second> },
     /// Its result is here, its disposition waits for a commit.
     Received,
     /// Its result was disposed of, and the shard is stored.
@@ -56,9 +73,9 @@ impl Slot {
     }
 
     /// Since when it runs, as its worker said.
-    pub(crate) const fn running_since(&self) -> Option<Millis> {
+    pub(crate) fn running_since(&self) -> Option<Millis> {
         match self.state {
-            SlotState::Held { running_since } => running_since,
+            SlotState::Held { running_since } => running_since.map(Second::at),
             SlotState::Received
             | SlotState::Disposed
             | SlotState::Taken

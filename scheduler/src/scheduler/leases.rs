@@ -12,7 +12,7 @@ use shared::wire::{AttemptRange, Held, RefusalReason, Refused, Stage};
 
 use super::Scheduler;
 use crate::job::Job;
-use crate::leaf::{Slot, SlotState, attempt, has_begun};
+use crate::leaf::{Second, Slot, SlotState, attempt, has_begun};
 use crate::supply::{Claim, Holder};
 use crate::timers::Timer;
 
@@ -85,7 +85,7 @@ impl Scheduler {
                 budget -= 1;
                 match leaf.slot(index).map(|slot| slot.state) {
                     Some(SlotState::Held { running_since }) => {
-                        let begun = has_begun(entry.stage).then_some(self.now);
+                        let begun = has_begun(entry.stage).then(|| Second::after(self.now));
                         let running_since = running_since.or(begun);
                         leaf.set(index, SlotState::Held { running_since });
                         leaf.renew(index, lease);
@@ -308,7 +308,7 @@ impl Scheduler {
             job.supply.hold(slot.shard, holder);
             job.mark_started();
             job.members.insert(id);
-            let running_since = has_begun(stage).then_some(self.now);
+            let running_since = has_begun(stage).then(|| Second::after(self.now));
             session.set_state(attempt, SlotState::Held { running_since });
             if let Some(leaf) = session.leaves.get_mut(&attempt.nonce) {
                 leaf.renew(attempt.index, self.now.plus(LEASE_MS));
