@@ -40,12 +40,17 @@ use crate::proxy::{Authority, Caller};
 use crate::session_token::SessionTokens;
 use crate::signer::Signer;
 use crate::store::Store;
-use presence::Presence;
 use seats::Seats;
 
 pub(crate) use outbox::Outbox;
 #[cfg(test)]
 pub(crate) use outbox::outbox;
+pub(crate) use presence::Presence;
+
+/// Accuracy with which it is known since when a worker is away.
+const VISIT_INTERVAL: Duration = Duration::from_secs(3600);
+/// Workers that are noted together.
+const VISITS: usize = 1024;
 
 /// What every socket needs.
 #[derive(Debug)]
@@ -106,6 +111,8 @@ pub(crate) struct GatewayParts {
     pub instruments: Arc<Instruments>,
     /// Keys that tickets may be signed with.
     pub keys: KeyRing,
+    /// Who is here.
+    pub presence: Presence,
 }
 
 impl Gateway {
@@ -123,11 +130,23 @@ impl Gateway {
             signer: parts.signer,
             instruments: parts.instruments,
             keys: parts.keys,
-            presence: Presence::default(),
+            presence: parts.presence,
             seats,
             next_connection: AtomicU64::new(0),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
+        }
+    }
+
+    /// Has the store note who is here, now and then, until it is aborted.
+    pub(crate) async fn note_visits(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(VISIT_INTERVAL).await;
+            for workers in self.presence.workers().chunks(VISITS) {
+                if let Err(error) = self.store.note_visits(workers.to_vec()).await {
+                    tracing::debug!("who is here is not noted: {error}");
+                }
+            }
         }
     }
 

@@ -395,7 +395,7 @@ mod tests {
     }
 
     async fn load(dir: &tempfile::TempDir, require_latest: bool) -> Invites {
-        let store = Arc::new(SqliteStore::open(dir.path(), None).unwrap());
+        let store = Arc::new(SqliteStore::open(dir.path(), None, crate::store::nobody()).unwrap());
         let orders = Orders::load(Arc::<SqliteStore>::clone(&store), Clock::start()).await;
         let orders = Arc::new(orders.unwrap());
         let kid = Digest32::of(b"key");

@@ -17,7 +17,7 @@ use crate::app::{App, AppParts, PublicKey};
 use crate::config::Config;
 use crate::dispatch::{Dispatch, DispatchParts, MAX_LISTED};
 use crate::edge;
-use crate::gateway::{Gateway, GatewayParts, GatewaySettings};
+use crate::gateway::{Gateway, GatewayParts, GatewaySettings, Presence};
 use crate::instruments::Instruments;
 use crate::invites::{InviteRules, InviteTerms, Invites};
 use crate::keys::{SigningKey, SigningKeyError};
@@ -76,7 +76,8 @@ impl Server {
     ) -> Result<Self, StartError> {
         let key = SigningKey::from_base64(&secrets.private_key_b64, &secrets.public_key_b64)?;
         let key = Arc::new(key);
-        let store = SqliteStore::open(&config.data_dir, config.retention)?;
+        let presence = Presence::default();
+        let store = SqliteStore::open(&config.data_dir, config.retention, presence.is_here())?;
         let clock = store.clock();
         let store: Arc<dyn Store> = Arc::new(store);
         let unfinished = store.unfinished_jobs().await?;
@@ -128,6 +129,7 @@ impl Server {
             signer,
             instruments: Arc::clone(&instruments),
             keys: KeyRing::new(key.public().clone()),
+            presence,
         };
         let gateway = Gateway::new(gateway_settings(&config), parts);
         let shutdown_grace = config.shutdown_grace;
@@ -230,6 +232,7 @@ impl Server {
         } = self;
         let store = Arc::clone(&app.store);
         let jumps = tokio::spawn(app.clock.tell_jumps());
+        let visits = tokio::spawn(Arc::clone(&app.gateway).note_visits());
         let mut served = tokio::spawn(edge::serve(
             listener,
             router(app.clone()),
@@ -244,6 +247,7 @@ impl Server {
         }
         tracing::info!("stopping");
         jumps.abort();
+        visits.abort();
         app.gateway.stop();
         app.dispatch.dismiss_all().await;
         let _ = tokio::time::timeout(shutdown_grace, &mut served).await;

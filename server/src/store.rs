@@ -13,6 +13,7 @@ pub use sqlite::copies;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use range_set_blaze::RangeSetBlaze;
 use scheduler::{Delta, Ending};
@@ -59,9 +60,17 @@ pub(crate) trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// How many jobs have ended, and the `newest` of them. Reads nothing of the others.
     fn ended_jobs(&self, newest: usize) -> StoreFuture<EndedJobs>;
 
-    /// Makes `worker` belong to `secret` unless it belongs to another. Of very many workers, those
-    /// are forgotten that stay away longest, but none that is banned.
-    fn bind_worker(&self, worker: WorkerId, secret: Digest32) -> StoreFuture<Binding>;
+    /// What [`Self::admit_worker`] would answer, or [`Admission::Open`] where it would store
+    /// something.
+    fn check_entry(&self, entry: Entry) -> StoreFuture<Admission>;
+
+    /// Lets a worker in under a name, which belongs to its secret from here on, and counts the use of
+    /// its invite: each name counts once. Who is refused leaves nothing. Of very many names those are
+    /// forgotten that stay away longest, but none that is banned, and none of who is here.
+    fn admit_worker(&self, entry: Entry) -> StoreFuture<Admission>;
+
+    /// Remembers that workers are here.
+    fn note_visits(&self, workers: Vec<WorkerId>) -> StoreFuture<()>;
 
     /// Remembers an invite as the newest, with the first code and phrase that no other invite has.
     fn record_invite(&self, invite: NewInvite) -> StoreFuture<RecordedInvite>;
@@ -75,12 +84,6 @@ pub(crate) trait Store: Send + Sync + std::fmt::Debug + 'static {
 
     /// The newest invites, these in front; `most` of them.
     fn invites(&self, most: usize) -> StoreFuture<Vec<ListedInvite>>;
-
-    /// Whether an invite would let a worker in.
-    fn check_invite_use(&self, jti: String, worker: WorkerId) -> StoreFuture<InviteUse>;
-
-    /// The same, and remembers that it did: each worker counts once.
-    fn use_invite(&self, jti: String, worker: WorkerId) -> StoreFuture<InviteUse>;
 
     /// From here on an invite lets nobody in, nor do the session tokens of those who came by it. Of
     /// more than [`MAX_ORDERS`] revocations those are forgotten that need not hold for longest, as
@@ -222,13 +225,48 @@ pub(crate) struct EndedJob {
     pub ending: Ending,
 }
 
-/// Whose a worker id is.
+/// Tells whether a worker is connected.
+pub(crate) type IsHere = Arc<dyn Fn(&WorkerId) -> bool + Send + Sync>;
+
+/// For stores that nobody is connected to.
+#[cfg(test)]
+pub(crate) fn nobody() -> IsHere {
+    Arc::new(|_| false)
+}
+
+/// A worker that wants to be let in under a name.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    /// The name.
+    pub worker: WorkerId,
+    /// Digest of the secret that it shows.
+    pub secret: Digest32,
+    /// The invite that this is a use of; `None` for one that needs none.
+    pub invite: Option<EntryInvite>,
+}
+
+/// The invite of an [`Entry`].
+#[derive(Debug, Clone)]
+pub(crate) struct EntryInvite {
+    /// Its id.
+    pub jti: String,
+    /// Where it is not known, it lets nobody in.
+    pub is_limited: bool,
+}
+
+/// What becomes of an [`Entry`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Binding {
-    /// It belongs to the secret that was shown.
-    Own,
-    /// Another secret was first.
+pub(crate) enum Admission {
+    /// It is let in, and that is stored.
+    Noted,
+    /// It would be let in.
+    Open,
+    /// The name belongs to another secret.
     Foreign,
+    /// The invite has let in as many others as it may.
+    UsedUp,
+    /// The invite is not known, or no longer.
+    Unknown,
 }
 
 /// What is kept of an invite.
@@ -259,17 +297,6 @@ pub(crate) struct ListedInvite {
     pub code: Option<String>,
     /// Its phrase, the words joined by `-`.
     pub phrase: Option<String>,
-}
-
-/// Whether an invite lets a worker in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum InviteUse {
-    /// It does.
-    Allowed,
-    /// It has let in as many others as it may.
-    UsedUp,
-    /// The invite is not known, or no longer.
-    Unknown,
 }
 
 /// What an operator wants of a session; what is later in this list holds against what is earlier.

@@ -240,7 +240,9 @@ pub(super) mod tests {
     use crate::secrets;
     use crate::signer::Signer;
     use crate::store::sqlite::SqliteStore;
-    use crate::store::{EndedJobs, InviteRecord, InviteToken, NewInvite, SessionOrder, Store};
+    use crate::store::{
+        EndedJobs, Entry, InviteRecord, InviteToken, NewInvite, SessionOrder, Store,
+    };
 
     struct Fixture {
         dispatch: Dispatch,
@@ -251,7 +253,8 @@ pub(super) mod tests {
 
     async fn fixture() -> Fixture {
         let folder = tempfile::tempdir().unwrap();
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(folder.path(), None).unwrap());
+        let store: Arc<dyn Store> =
+            Arc::new(SqliteStore::open(folder.path(), None, crate::store::nobody()).unwrap());
         let clock = Clock::start();
         let orders = Arc::new(Orders::load(Arc::clone(&store), clock).await.unwrap());
         let secrets = secrets::generate();
@@ -329,13 +332,17 @@ pub(super) mod tests {
         let (outboxes, mut outgoing): (Vec<_>, Vec<_>) = (1..=4).map(|_| outbox()).unzip();
         let joins: Vec<_> = (1..=4).zip(outboxes).map(|(n, it)| join(n, it)).collect();
         store.record_invite(invite("invite-2")).await.unwrap();
-        let third = (joins[2].worker.clone(), joins[2].secret);
-        store.bind_worker(third.0.clone(), third.1).await.unwrap();
+        let third = Entry {
+            worker: joins[2].worker.clone(),
+            secret: joins[2].secret,
+            invite: None,
+        };
+        store.admit_worker(third.clone()).await.unwrap();
 
         let ended = orders.order(joins[0].session, SessionOrder::End).await;
         assert_eq!(ended, Ok(()));
         assert_eq!(orders.revoke("invite-2").await, Ok(true));
-        assert!(orders.ban(third.0).await.unwrap().is_some());
+        assert!(orders.ban(third.worker).await.unwrap().is_some());
         for join in joins {
             dispatch.join(join, 100).await.unwrap();
         }

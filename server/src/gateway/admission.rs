@@ -1,7 +1,9 @@
 //! Who may join, and under which name.
 //!
 //! Lives here: invites and session tokens as credentials, worker ids that belong to secrets, a name
-//! of its own for each tab. Not here: how tokens are made (`invites`, `session_token`), what operators
+//! of its own for each tab. A session token opens its own name. While that is in use, a further name
+//! is a further use of the invite; where none is left, the token takes its name over. So no member of
+//! a group makes more of its invite than the invite allows. Not here: how tokens are made (`invites`, `session_token`), what operators
 //! have ordered (`orders`).
 
 use shared::ids::{Digest32, SessionId, WorkerId};
@@ -12,7 +14,7 @@ use super::presence::Claim;
 use crate::invites::InviteRefusal;
 use crate::random;
 use crate::session_token::SessionClaims;
-use crate::store::{Binding, InviteUse, SessionOrder, StoreError};
+use crate::store::{Admission, Entry, EntryInvite, SessionOrder, StoreError};
 
 /// Draws of a fresh name before we give up: each fails only if it is taken.
 const MAX_DRAWS: usize = 8;
@@ -65,6 +67,30 @@ impl Allowed {
             Means::Token { .. } => true,
         }
     }
+
+    /// What the name that was asked for is a use of.
+    fn invite(&self) -> Option<EntryInvite> {
+        match self.by {
+            Means::Invite { is_limited } => Some(self.use_of_invite(is_limited)),
+            Means::Token { .. } => None,
+        }
+    }
+
+    /// What a further name is a use of. Whether the invite of a token is limited is not known where
+    /// the invite is not.
+    fn invite_of_further(&self) -> EntryInvite {
+        match self.by {
+            Means::Invite { is_limited } => self.use_of_invite(is_limited),
+            Means::Token { .. } => self.use_of_invite(true),
+        }
+    }
+
+    fn use_of_invite(&self, is_limited: bool) -> EntryInvite {
+        EntryInvite {
+            jti: self.invite.clone(),
+            is_limited,
+        }
+    }
 }
 
 impl Gateway {
@@ -81,9 +107,7 @@ impl Gateway {
             return Err(ByeReason::Banned);
         }
         let allowed = self.check_credential(hello)?;
-        self.check_room(hello, &allowed).await?;
         let named = self.take_name(hello, &allowed, connection).await?;
-        self.note_use(&allowed, &named.worker).await?;
         self.prolong_drain(named.session).await?;
         let resumes = allowed.resume() == Some(named.session);
         let claims = SessionClaims {
@@ -110,26 +134,6 @@ impl Gateway {
         self.tokens.issue(claims.clone(), self.clock.running())
     }
 
-    /// Of an invite for so many workers: whether it has room for one more, before a name is taken.
-    async fn check_room(&self, hello: &Hello, allowed: &Allowed) -> Result<(), ByeReason> {
-        let Means::Invite { is_limited: true } = allowed.by else {
-            return Ok(());
-        };
-        let (jti, worker) = (allowed.invite.clone(), hello.worker.clone());
-        let used = self.store.check_invite_use(jti, worker).await;
-        permit(used.map_err(|error| store_failed(&error))?, true)
-    }
-
-    /// An invite lets a worker in.
-    async fn note_use(&self, allowed: &Allowed, worker: &WorkerId) -> Result<(), ByeReason> {
-        let Means::Invite { is_limited } = allowed.by else {
-            return Ok(());
-        };
-        let (jti, worker) = (allowed.invite.clone(), worker.clone());
-        let used = self.store.use_invite(jti, worker).await;
-        permit(used.map_err(|error| store_failed(&error))?, is_limited)
-    }
-
     /// A session that is being drained gets a token once more: the order is to outlive that, too.
     async fn prolong_drain(&self, session: SessionId) -> Result<(), ByeReason> {
         if self.orders.about(session) != Some(SessionOrder::Drain) {
@@ -148,13 +152,40 @@ impl Gateway {
         connection: u64,
     ) -> Result<Named, ByeReason> {
         let session = allowed.resume().unwrap_or_else(draw_session);
-        match self
-            .claim(hello, &hello.worker, session, connection)
-            .await?
-        {
-            Wish::Granted(named) => Ok(named),
-            Wish::Foreign if allowed.is_bound_to_id() => Err(ByeReason::ForeignWorkerId),
-            Wish::Foreign | Wish::Live => self.claim_fresh(hello, connection).await,
+        let entry = Entry {
+            worker: hello.worker.clone(),
+            secret: hello.secret.digest(),
+            invite: allowed.invite(),
+        };
+        let wish = self.claim(entry.clone(), session, connection).await?;
+        let is_live = match wish {
+            Wish::Granted(named) => return Ok(named),
+            Wish::UsedUp => return Err(used_up()),
+            Wish::Foreign if allowed.is_bound_to_id() => return Err(ByeReason::ForeignWorkerId),
+            Wish::Foreign => false,
+            Wish::Live => true,
+        };
+        let further = Entry {
+            invite: Some(allowed.invite_of_further()),
+            ..entry
+        };
+        match self.claim_fresh(&further, connection).await? {
+            Some(named) => Ok(named),
+            None if is_live && allowed.is_bound_to_id() => {
+                Ok(self.take_over(further.worker, connection))
+            }
+            None => Err(used_up()),
+        }
+    }
+
+    /// A name that is in use, from whoever has it. That ends there when this session begins.
+    fn take_over(&self, worker: WorkerId, connection: u64) -> Named {
+        let session = draw_session();
+        let claim = self.presence.take_over(&worker, session, connection);
+        Named {
+            worker,
+            session,
+            claim,
         }
     }
 
@@ -190,37 +221,52 @@ impl Gateway {
         }
     }
 
+    /// Takes a name while it is not in use. It is stored only for who may come in, and only once it
+    /// is taken.
     async fn claim(
         &self,
-        hello: &Hello,
-        worker: &WorkerId,
+        entry: Entry,
         session: SessionId,
         connection: u64,
     ) -> Result<Wish, ByeReason> {
-        let bound = self
-            .store
-            .bind_worker(worker.clone(), hello.secret.digest());
-        match bound.await.map_err(|error| store_failed(&error))? {
-            Binding::Foreign => Ok(Wish::Foreign),
-            Binding::Own => {
-                let claim = self.presence.claim(worker, session, connection).await;
-                Ok(claim.map_or(Wish::Live, |claim| {
-                    Wish::Granted(Named {
-                        worker: worker.clone(),
-                        session,
-                        claim,
-                    })
-                }))
+        let outlook = self.store.check_entry(entry.clone()).await;
+        let outlook = outlook.map_err(|error| store_failed(&error))?;
+        if let Some(refused) = Wish::refused(outlook) {
+            return Ok(refused);
+        }
+        let worker = entry.worker.clone();
+        let Some(claim) = self.presence.claim(&worker, session, connection).await else {
+            return Ok(Wish::Live);
+        };
+        if outlook == Admission::Open {
+            let admitted = self.store.admit_worker(entry).await;
+            let admitted = admitted.map_err(|error| store_failed(&error))?;
+            if let Some(refused) = Wish::refused(admitted) {
+                return Ok(refused);
             }
         }
+        Ok(Wish::Granted(Named {
+            worker,
+            session,
+            claim,
+        }))
     }
 
-    async fn claim_fresh(&self, hello: &Hello, connection: u64) -> Result<Named, ByeReason> {
+    /// A name that nobody has; `None` where the invite is used up.
+    async fn claim_fresh(
+        &self,
+        entry: &Entry,
+        connection: u64,
+    ) -> Result<Option<Named>, ByeReason> {
         for _ in 0..MAX_DRAWS {
-            let name = draw_name();
-            let wish = self.claim(hello, &name, draw_session(), connection);
-            if let Wish::Granted(named) = wish.await? {
-                return Ok(named);
+            let entry = Entry {
+                worker: draw_name(),
+                ..entry.clone()
+            };
+            match self.claim(entry, draw_session(), connection).await? {
+                Wish::Granted(named) => return Ok(Some(named)),
+                Wish::UsedUp => return Ok(None),
+                Wish::Foreign | Wish::Live => {}
             }
         }
         Err(ByeReason::Full)
@@ -241,19 +287,22 @@ enum Wish {
     Foreign,
     /// Another session is connected under it.
     Live,
+    /// The invite lets in nobody more.
+    UsedUp,
 }
 
-/// An invite that is not known lets in whoever it likes: who made it may have lost its database. Where
-/// it is for so many, nobody knows how many are left.
-fn permit(used: InviteUse, is_limited: bool) -> Result<(), ByeReason> {
-    match used {
-        InviteUse::Allowed => Ok(()),
-        InviteUse::Unknown if !is_limited => Ok(()),
-        InviteUse::Unknown | InviteUse::UsedUp => {
-            let reason = InviteRefusal::UsedUp.reason();
-            Err(ByeReason::Unauthorized(reason.into()))
+impl Wish {
+    const fn refused(admission: Admission) -> Option<Self> {
+        match admission {
+            Admission::Noted | Admission::Open => None,
+            Admission::Foreign => Some(Self::Foreign),
+            Admission::UsedUp | Admission::Unknown => Some(Self::UsedUp),
         }
     }
+}
+
+fn used_up() -> ByeReason {
+    ByeReason::Unauthorized(InviteRefusal::UsedUp.reason().into())
 }
 
 /// Nobody can be let in whose name cannot be stored; it may come back later.

@@ -7,11 +7,14 @@ use std::time::Duration;
 use shared::ids::{SessionId, WorkerId};
 use tokio::sync::Notify;
 
+use crate::store::IsHere;
+
 /// A reloaded page may be here before the end of its old socket: this long is waited for that.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// The worker ids that have a live socket.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Presence {
+pub(crate) struct Presence {
     shared: Arc<Shared>,
 }
 
@@ -36,6 +39,17 @@ pub(super) struct Claim {
 }
 
 impl Presence {
+    /// Tells whether a worker is here, whenever it is asked.
+    pub(crate) fn is_here(&self) -> IsHere {
+        let shared = Arc::clone(&self.shared);
+        Arc::new(move |worker| shared.lock().contains_key(worker))
+    }
+
+    /// Who is here.
+    pub(super) fn workers(&self) -> Vec<WorkerId> {
+        self.shared.lock().keys().cloned().collect()
+    }
+
     /// Takes `worker` for a socket; `None` while another session has it. A socket of the same
     /// session is replaced.
     pub(super) async fn claim(
@@ -63,18 +77,37 @@ impl Presence {
         if live.get(worker).is_some_and(|live| live.session != session) {
             return None;
         }
-        live.insert(
-            worker.clone(),
-            Live {
-                session,
-                connection,
-            },
-        );
-        Some(Claim {
+        Some(self.insert(&mut live, worker, session, connection))
+    }
+
+    /// Takes `worker` for a socket from whoever has it.
+    pub(super) fn take_over(
+        &self,
+        worker: &WorkerId,
+        session: SessionId,
+        connection: u64,
+    ) -> Claim {
+        let mut live = self.shared.lock();
+        self.insert(&mut live, worker, session, connection)
+    }
+
+    fn insert(
+        &self,
+        live: &mut HashMap<WorkerId, Live>,
+        worker: &WorkerId,
+        session: SessionId,
+        connection: u64,
+    ) -> Claim {
+        let entry = Live {
+            session,
+            connection,
+        };
+        live.insert(worker.clone(), entry);
+        Claim {
             shared: Arc::clone(&self.shared),
             worker: worker.clone(),
             connection,
-        })
+        }
     }
 }
 

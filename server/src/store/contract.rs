@@ -13,7 +13,7 @@ use shared::wire::{ResultStatus, ShardResult};
 use tokio::sync::oneshot;
 
 use super::{
-    Binding, EndedJobs, InviteLink, InviteRecord, InviteToken, InviteUse, LinkedInvite,
+    Admission, EndedJobs, Entry, EntryInvite, InviteLink, InviteRecord, InviteToken, LinkedInvite,
     ListedInvite, NewInvite, NewJob, Outcome, Profile, RecordedInvite, SessionOrder, Store,
     StoreError, StoredJob, StoredOrders, UnfinishedJob,
 };
@@ -43,6 +43,7 @@ macro_rules! contract_tests {
             codes_and_phrases_belong_to_one_invite,
             the_oldest_and_the_expired_invites_go,
             an_invite_is_used_by_as_many_workers_as_it_may_and_by_each_once,
+            who_is_refused_leaves_no_name,
             invites_are_listed_with_what_became_of_them,
             a_revoked_invite_is_remembered_as_long_as_it_could_hold,
             a_session_that_is_to_end_stays_so,
@@ -385,27 +386,37 @@ pub(super) async fn deltas_that_are_sent_together_are_all_stored(home: &dyn Home
     }
 }
 
+fn entry(worker: WorkerId, secret: &[u8], invite: Option<(&str, bool)>) -> Entry {
+    Entry {
+        worker,
+        secret: Digest32::of(secret),
+        invite: invite.map(|(jti, is_limited)| EntryInvite {
+            jti: jti.into(),
+            is_limited,
+        }),
+    }
+}
+
 pub(super) async fn a_worker_id_belongs_to_its_first_secret(home: &dyn Home) {
-    let worker: WorkerId = "worker-ab12cd".parse().unwrap();
-    let (own, foreign) = (Digest32::of(b"own"), Digest32::of(b"foreign"));
+    let [own, foreign] =
+        [b"own".as_slice(), b"foreign"].map(|secret| entry(named(1), secret, None));
     {
         let store = home.open();
-        assert_eq!(
-            store.bind_worker(worker.clone(), own).await,
-            Ok(Binding::Own)
-        );
-        assert_eq!(
-            store.bind_worker(worker.clone(), foreign).await,
-            Ok(Binding::Foreign)
-        );
+        assert_eq!(store.check_entry(own.clone()).await, Ok(Admission::Open));
+        let twice = [&own, &own].map(|own| store.admit_worker(own.clone()));
+        for admitted in twice {
+            assert_eq!(admitted.await, Ok(Admission::Noted));
+        }
+        let refused = store.admit_worker(foreign.clone()).await;
+        assert_eq!(refused, Ok(Admission::Foreign));
         store.close().await.unwrap();
     }
     let store = home.open();
-    assert_eq!(
-        store.bind_worker(worker.clone(), foreign).await,
-        Ok(Binding::Foreign)
-    );
-    assert_eq!(store.bind_worker(worker, own).await, Ok(Binding::Own));
+    for (entry, expected) in [(foreign, Admission::Foreign), (own, Admission::Noted)] {
+        let would = store.check_entry(entry.clone()).await;
+        assert_eq!(would, Ok(expected));
+        assert_eq!(store.admit_worker(entry).await, Ok(expected));
+    }
 }
 
 /// An invite that holds from second 1000 to 2000.
@@ -510,36 +521,56 @@ fn named(number: u8) -> WorkerId {
 pub(super) async fn an_invite_is_used_by_as_many_workers_as_it_may_and_by_each_once(
     home: &dyn Home,
 ) {
+    let limited = |number| entry(named(number), &[number], Some(("limited", true)));
+    let any = |number| entry(named(number), &[number], Some(("any", false)));
     {
         let store = home.open();
-        let mut limited = invite("limited", &[], &[]);
-        limited.record.max_uses = Some(2);
-        store.record_invite(limited).await.unwrap();
+        let mut record = invite("limited", &[], &[]);
+        record.record.max_uses = Some(2);
+        store.record_invite(record).await.unwrap();
         store.record_invite(invite("any", &[], &[])).await.unwrap();
-        let uses = [1, 2, 3, 1].map(|number| store.use_invite("limited".into(), named(number)));
-        let [first, second, third, first_again] = uses;
-        assert_eq!(first.await, Ok(InviteUse::Allowed));
-        assert_eq!(second.await, Ok(InviteUse::Allowed));
-        assert_eq!(third.await, Ok(InviteUse::UsedUp));
-        assert_eq!(first_again.await, Ok(InviteUse::Allowed));
+        let used = [1, 2, 3, 1].map(|number| store.admit_worker(limited(number)));
+        let [first, second, third, first_again] = used;
+        assert_eq!(first.await, Ok(Admission::Noted));
+        assert_eq!(second.await, Ok(Admission::Noted));
+        assert_eq!(third.await, Ok(Admission::UsedUp));
+        assert_eq!(first_again.await, Ok(Admission::Noted));
         for number in 1..=3 {
-            let used = store.use_invite("any".into(), named(number)).await;
-            assert_eq!(used, Ok(InviteUse::Allowed));
+            let used = store.admit_worker(any(number)).await;
+            assert_eq!(used, Ok(Admission::Noted));
         }
         store.close().await.unwrap();
     }
     let store = home.open();
-    for (jti, number, expected) in [
-        ("limited", 2, InviteUse::Allowed),
-        ("limited", 4, InviteUse::UsedUp),
-        ("any", 4, InviteUse::Allowed),
-        ("none", 1, InviteUse::Unknown),
+    let lost = |is_limited| entry(named(6), &[6], Some(("lost", is_limited)));
+    for (entry, would, expected) in [
+        (limited(2), Admission::Noted, Admission::Noted),
+        (limited(4), Admission::UsedUp, Admission::UsedUp),
+        (any(4), Admission::Open, Admission::Noted),
+        (lost(true), Admission::Unknown, Admission::Unknown),
+        (lost(false), Admission::Open, Admission::Noted),
     ] {
-        let would = store.check_invite_use(jti.into(), named(number)).await;
-        assert_eq!(would, Ok(expected), "{jti} {number}");
-        let used = store.use_invite(jti.into(), named(number)).await;
-        assert_eq!(used, Ok(expected), "{jti} {number}");
+        let checked = store.check_entry(entry.clone()).await;
+        assert_eq!(checked, Ok(would), "{entry:?}");
+        let admitted = store.admit_worker(entry.clone()).await;
+        assert_eq!(admitted, Ok(expected), "{entry:?}");
     }
+}
+
+pub(super) async fn who_is_refused_leaves_no_name(home: &dyn Home) {
+    let store = home.open();
+    let mut record = invite("limited", &[], &[]);
+    record.record.max_uses = Some(1);
+    store.record_invite(record).await.unwrap();
+    let limited = |secret: &[u8], number| entry(named(number), secret, Some(("limited", true)));
+    let admitted = store.admit_worker(limited(b"first", 1)).await;
+    assert_eq!(admitted, Ok(Admission::Noted));
+    let refused = store.admit_worker(limited(b"second", 2)).await;
+    assert_eq!(refused, Ok(Admission::UsedUp));
+    let lost = entry(named(2), b"second", Some(("lost", true)));
+    assert_eq!(store.admit_worker(lost).await, Ok(Admission::Unknown));
+    let third = store.admit_worker(entry(named(2), b"third", None)).await;
+    assert_eq!(third, Ok(Admission::Noted), "the name is nobody's");
 }
 
 pub(super) async fn invites_are_listed_with_what_became_of_them(home: &dyn Home) {
@@ -552,8 +583,8 @@ pub(super) async fn invites_are_listed_with_what_became_of_them(home: &dyn Home)
         store.record_invite(invite.clone()).await.unwrap();
     }
     for number in 1..=2 {
-        let used = store.use_invite("first".into(), named(number)).await;
-        assert_eq!(used, Ok(InviteUse::Allowed));
+        let used = entry(named(number), b"own", Some(("first", false)));
+        assert_eq!(store.admit_worker(used).await, Ok(Admission::Noted));
     }
     let revoked = store.revoke_invite("second".into(), UnixMillis(u64::MAX >> 1));
     assert_eq!(revoked.await, Ok(true));
@@ -636,8 +667,11 @@ pub(super) async fn a_ban_is_for_every_worker_of_a_secret(home: &dyn Home) {
     {
         let store = home.open();
         for (number, secret) in [(1, own), (2, own), (3, other)] {
-            let bound = store.bind_worker(named(number), secret).await;
-            assert_eq!(bound, Ok(Binding::Own));
+            let entry = Entry {
+                secret,
+                ..entry(named(number), b"", None)
+            };
+            assert_eq!(store.admit_worker(entry).await, Ok(Admission::Noted));
         }
         assert_eq!(store.ban_worker(named(9)).await, Ok(None));
         assert_eq!(store.unban_worker(named(9)).await, Ok(None));

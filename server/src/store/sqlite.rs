@@ -1,7 +1,7 @@
 //! The store in a file of `DATA_DIR`: SQLite in WAL mode with full synchronisation.
 //!
 //! One thread writes, many changes a transaction; readers have connections of their own. Lives
-//! here: opening and the handle. Not here: SQL (`schema`, `batch`, `read`, `invites`, `orders`), the thread
+//! here: opening and the handle. Not here: SQL (`schema`, `batch`, `read`, `invites`, `names`, `orders`), the thread
 //! (`writer`), the files (`folder`) and their backups (`copies`).
 
 mod batch;
@@ -9,6 +9,7 @@ mod codec;
 pub mod copies;
 mod folder;
 mod invites;
+mod names;
 mod orders;
 mod outage;
 mod read;
@@ -23,19 +24,21 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
 use scheduler::Delta;
-use shared::ids::{Digest32, JobId, SessionId, ShardIndex, WorkerId};
+use shared::ids::{JobId, SessionId, ShardIndex, WorkerId};
 use shared::time::UnixMillis;
 use shared::wire::ShardResult;
 
 use super::{
-    Binding, Done, EndedJobs, InviteLink, InviteRecord, InviteUse, LinkedInvite, ListedInvite,
-    NewInvite, NewJob, Profile, RecordedInvite, SessionOrder, Store, StoreError, StoreFuture,
-    StoredJob, StoredOrders, UnfinishedJob,
+    Admission, Done, EndedJobs, Entry, InviteLink, InviteRecord, IsHere, LinkedInvite,
+    ListedInvite, NewInvite, NewJob, Profile, RecordedInvite, SessionOrder, Store, StoreError,
+    StoreFuture, StoredJob, StoredOrders, UnfinishedJob,
 };
 use crate::clock::Clock;
+use batch::Ledger;
 use folder::DATABASE;
 pub(crate) use folder::{lock, make_private_folder};
-use orders::{Order, Ordered, Standing};
+use names::Names;
+use orders::{Order, Ordered};
 use read::Readers;
 use sweep::Sweeper;
 use times::Times;
@@ -126,19 +129,25 @@ pub(crate) struct SqliteStore {
 
 impl SqliteStore {
     /// Opens the database of a data folder, making what is missing (folder 0700, files 0600) and
-    /// bringing its schema up to date. Jobs that ended are kept for `retention`, or for ever.
+    /// bringing its schema up to date. Jobs that ended are kept for `retention`, or for ever; names of
+    /// workers that are here are never forgotten.
     ///
     /// # Errors
     /// [`OpenError`]; a damaged or foreign file is left as it is.
-    pub(crate) fn open(data_dir: &Path, retention: Option<Duration>) -> Result<Self, OpenError> {
+    pub(crate) fn open(
+        data_dir: &Path,
+        retention: Option<Duration>,
+        is_here: IsHere,
+    ) -> Result<Self, OpenError> {
         make_private_folder(data_dir).map_err(folder::unusable(data_dir))?;
         let lock = lock(data_dir)?;
         let path = folder::database(data_dir)?;
         let mut connection = connect(&path)?;
         schema::migrate(&mut connection)?;
         let clock = times::resume(&connection)?;
+        let ledger = Ledger::new(Times::new(clock), Names::new(is_here));
         Ok(Self {
-            writes: writer::start(connection, Times::new(clock), Sweeper::new(retention)),
+            writes: writer::start(connection, ledger, Sweeper::new(retention)),
             readers: Readers::new(path),
             clock,
             _lock: lock,
@@ -164,12 +173,6 @@ impl SqliteStore {
         let order = Box::new(order);
         let ordered = self.write(|reply| Write::Order { order, reply });
         Box::pin(async move { read(ordered.await?).ok_or(StoreError::Failed) })
-    }
-
-    fn standing(&self, jti: &str, worker: &WorkerId) -> StoreFuture<Standing> {
-        let (jti, worker) = (jti.to_owned(), worker.clone());
-        self.readers
-            .read(move |connection| orders::standing(connection, &jti, &worker))
     }
 }
 
@@ -204,36 +207,31 @@ impl Store for SqliteStore {
             .read(move |connection| read::ended_jobs(connection, newest))
     }
 
-    fn bind_worker(&self, worker: WorkerId, secret: Digest32) -> StoreFuture<Binding> {
-        let known = {
-            let worker = worker.clone();
-            self.readers
-                .read(move |connection| read::worker(connection, &worker))
-        };
-        let clock = self.clock;
-        let bind = {
-            let writes = self.writes.clone();
-            move || {
-                writes.ask(|reply| Write::BindWorker {
-                    worker,
-                    secret,
-                    reply,
-                })
-            }
-        };
+    fn check_entry(&self, entry: Entry) -> StoreFuture<Admission> {
+        let worker = entry.worker.clone();
+        let outlook = self
+            .readers
+            .read(move |connection| names::outlook(connection, &entry));
+        let (clock, writes) = (self.clock, self.writes.clone());
         Box::pin(async move {
-            match known.await? {
-                Some(known) if known.secret == secret => {
-                    if clock.wall().since(known.last_seen) > VISIT_MS {
-                        // Whether it is noted does not matter to the worker.
-                        let _ = bind();
-                    }
-                    Ok(Binding::Own)
-                }
-                Some(_) => Ok(Binding::Foreign),
-                None => bind()?.await.unwrap_or(Err(StoreError::Closed)),
+            let outlook = outlook.await?;
+            let is_old = |noted| clock.running().since(noted) > VISIT_MS;
+            if outlook.noted_since().is_some_and(is_old) {
+                // Whether it is noted does not matter to the worker.
+                let workers = vec![worker];
+                let _ = writes.ask(|reply| Write::Visits { workers, reply });
             }
+            Ok(outlook.admission)
         })
+    }
+
+    fn admit_worker(&self, entry: Entry) -> StoreFuture<Admission> {
+        let entry = Box::new(entry);
+        self.write(|reply| Write::Admit { entry, reply })
+    }
+
+    fn note_visits(&self, workers: Vec<WorkerId>) -> StoreFuture<()> {
+        self.write(|reply| Write::Visits { workers, reply })
     }
 
     fn record_invite(&self, invite: NewInvite) -> StoreFuture<RecordedInvite> {
@@ -253,26 +251,6 @@ impl Store for SqliteStore {
     fn invites(&self, most: usize) -> StoreFuture<Vec<ListedInvite>> {
         self.readers
             .read(move |connection| invites::list(connection, most))
-    }
-
-    fn check_invite_use(&self, jti: String, worker: WorkerId) -> StoreFuture<InviteUse> {
-        let standing = self.standing(&jti, &worker);
-        Box::pin(async move { standing.await.map(InviteUse::from) })
-    }
-
-    fn use_invite(&self, jti: String, worker: WorkerId) -> StoreFuture<InviteUse> {
-        let standing = self.standing(&jti, &worker);
-        let writes = self.writes.clone();
-        Box::pin(async move {
-            let standing = standing.await?;
-            if standing != Standing::Free {
-                return Ok(standing.into());
-            }
-            let order = Box::new(Order::UseInvite { jti, worker });
-            let answer = writes.ask(|reply| Write::Order { order, reply })?;
-            let ordered = answer.await.unwrap_or(Err(StoreError::Closed))?;
-            ordered.used().ok_or(StoreError::Failed)
-        })
     }
 
     fn revoke_invite(&self, jti: String, until: UnixMillis) -> StoreFuture<bool> {

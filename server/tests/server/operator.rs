@@ -1,8 +1,10 @@
 //! What an operator orders about invites and workers: at once, when a worker comes back, and after
 //! `kill -9`.
 
+use rusqlite::Connection;
 use serde_json::{Value, json};
 use shared::wire::{AttemptRange, ByeReason, Credential, Disposition, Stage, ToServer, ToWorker};
+use tempfile::TempDir;
 
 use crate::support::{Answer, Client, Offer, Process, TestServer, Worker, held};
 
@@ -74,6 +76,25 @@ fn sharded(shards: u64) -> Value {
     })
 }
 
+async fn connected(client: &Client) -> u64 {
+    let list = client.get("/api/workers").await.json();
+    list["count"].as_u64().unwrap()
+}
+
+fn database(folder: &TempDir) -> Connection {
+    Connection::open(folder.path().join("cluster.db")).unwrap()
+}
+
+/// The names of workers that are stored.
+fn names(server: &TestServer) -> Vec<String> {
+    let database = database(&server.folder);
+    let mut statement = database
+        .prepare("SELECT id FROM workers ORDER BY id")
+        .unwrap();
+    let names = statement.query_map((), |row| row.get(0)).unwrap();
+    names.map(Result::unwrap).collect()
+}
+
 /// Why the server closes, and that it does not ask to come back.
 async fn last_word(worker: &mut Worker) -> ByeReason {
     loop {
@@ -121,17 +142,95 @@ async fn an_invite_for_two_lets_in_two_workers_however_often_they_come() {
 }
 
 #[tokio::test]
-async fn a_second_tab_is_a_use_and_a_session_token_is_none() {
+async fn a_second_tab_is_a_use_and_a_reloaded_page_is_none() {
     let server = TestServer::start().await;
-    let token = invite(&server.client, &json!({"maxUses": 2})).await;
+    let token = invite(&server.client, &json!({"maxUses": 3})).await;
     let first = Worker::offer(&server.url, &device(1, &token)).await;
     let reload = back(1, &first, false);
-    let _tab = Worker::offer(&server.url, &device(1, &token)).await;
-    let third = Worker::refused(&server.url, &device(1, &token)).await;
-    assert_eq!(third, unauthorized("used_up_token"));
+    let by_invite = Worker::offer(&server.url, &device(1, &token)).await;
+    let by_token = Worker::offer(&server.url, &reload).await;
+    let names = [&first, &by_invite, &by_token].map(|it| &it.welcome().worker);
+    assert!(names[0] != names[1] && names[0] != names[2] && names[1] != names[2]);
+    assert_eq!(connected(&server.client).await, 3);
+    let fourth = Worker::refused(&server.url, &device(1, &token)).await;
+    assert_eq!(fourth, unauthorized("used_up_token"));
     first.vanish().await;
     Worker::offer(&server.url, &reload).await;
-    assert_eq!(listed(&server.client).await[0]["uses"], 2);
+    assert_eq!(listed(&server.client).await[0]["uses"], 3);
+}
+
+#[tokio::test]
+async fn a_session_token_makes_no_more_of_an_invite_than_it_allows() {
+    let server = TestServer::start().await;
+    let token = invite(&server.client, &json!({"maxUses": 1})).await;
+    let mut worker = Worker::offer(&server.url, &device(1, &token)).await;
+    let (reload, resume) = (back(1, &worker, false), back(1, &worker, true));
+    let mut sessions = vec![worker.session()];
+    for offer in [&reload, &reload, &resume, &reload, &resume] {
+        let another = Worker::offer(&server.url, offer).await;
+        assert_eq!(another.welcome().worker.as_str(), "device-1");
+        assert!(!sessions.contains(&another.session()));
+        sessions.push(another.session());
+        assert_eq!(last_word(&mut worker).await, ByeReason::Replaced);
+        assert_eq!(connected(&server.client).await, 1);
+        worker = another;
+    }
+    let foreign = Offer {
+        secret: 9,
+        ..reload
+    };
+    let refused = Worker::refused(&server.url, &foreign).await;
+    assert_eq!(refused, ByeReason::ForeignWorkerId);
+    assert_eq!(connected(&server.client).await, 1);
+    assert_eq!(listed(&server.client).await[0]["uses"], 1);
+}
+
+#[tokio::test]
+async fn who_is_refused_takes_no_name() {
+    let server = TestServer::start().await;
+    let token = invite(&server.client, &json!({"maxUses": 1})).await;
+    let _worker = Worker::offer(&server.url, &device(1, &token)).await;
+    // Names of their own, one that is another's, and further tabs.
+    for number in [2, 3, 1, 1] {
+        let offer = Offer {
+            secret: number + 1,
+            ..device(number, &token)
+        };
+        let refused = Worker::refused(&server.url, &offer).await;
+        assert_eq!(refused, unauthorized("used_up_token"));
+    }
+    let refused = Worker::refused(&server.url, &device(1, &token)).await;
+    assert_eq!(refused, unauthorized("used_up_token"));
+    assert_eq!(names(&server), ["device-1"]);
+}
+
+#[tokio::test]
+async fn a_connected_worker_keeps_its_name_however_many_come_and_can_be_banned() {
+    let server = TestServer::start().await;
+    let token = server.client.invite().await;
+    drop(Worker::offer(&server.url, &device(1, &token)).await);
+    let folder = server.stop().await;
+    // It has been here for days, and so many have been here since.
+    let many = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) \
+                INSERT INTO workers (id, secret_digest, first_seen_ms, last_seen_ms) \
+                SELECT printf('other-%06d', i), randomblob(32), i, 9000000000000 FROM n";
+    database(&folder).execute_batch(many).unwrap();
+    let server = TestServer::on(folder, &[]).await;
+    let token = server.client.invite().await;
+    let mut worker = Worker::offer(&server.url, &device(1, &token)).await;
+    let long_ago = "UPDATE workers SET last_seen_ms = 0 WHERE id = 'device-1'";
+    database(&server.folder).execute_batch(long_ago).unwrap();
+    for number in [2, 3] {
+        Worker::offer(&server.url, &device(number, &token)).await;
+    }
+    let stranger = Offer {
+        secret: 9,
+        ..device(1, &token)
+    };
+    let stranger = Worker::offer(&server.url, &stranger).await;
+    assert_ne!(stranger.welcome().worker, worker.welcome().worker);
+    assert_eq!(ordered(&server.client, 1, "ban").await, "banned");
+    assert_eq!(last_word(&mut worker).await, ByeReason::Banned);
 }
 
 #[tokio::test]

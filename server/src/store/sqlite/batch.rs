@@ -8,17 +8,18 @@ use std::collections::{BTreeMap, HashMap};
 use range_set_blaze::RangeSetBlaze;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use scheduler::{Delta, JobEnd};
-use shared::ids::{Digest32, JobId, ShardIndex, WorkerId};
+use shared::ids::{JobId, ShardIndex};
 use shared::reduce::ReducerState;
 use shared::time::UnixMillis;
 use shared::wire::ShardResult;
 
 use super::codec::{encode, encode_spec};
+use super::names::{self, Names};
 use super::orders::{Order, Ordered};
 use super::times::Times;
 use super::writer::Write;
 use super::{invites, read};
-use crate::store::{Binding, NewJob, RecordedInvite, StoreError, ranges};
+use crate::store::{Admission, NewJob, RecordedInvite, StoreError, ranges};
 
 /// `job_states.outcome`.
 pub(super) const SINGLE: i64 = 1;
@@ -28,8 +29,6 @@ pub(super) const CANCELLED: i64 = 4;
 /// The job is unknown; what is left of it is being deleted.
 pub(super) const REMOVED: i64 = 5;
 
-/// Worker ids that are kept beside those that are banned.
-pub(super) const MAX_WORKERS: u64 = 100_000;
 /// Bytes of completed shards that are not worth compacting.
 const MIN_COMPACTED_BYTES: u64 = 64 * 1024;
 /// What a row of completed shards takes beside its ranges.
@@ -39,7 +38,7 @@ const ROW_BYTES: u64 = 64;
 #[derive(Debug)]
 pub(super) enum Applied {
     Stored,
-    Bound(Binding),
+    Admitted(Admission),
     Recorded(RecordedInvite),
     Ordered(Ordered),
     Refused(StoreError),
@@ -53,8 +52,7 @@ pub(super) struct Ledger {
     open: HashMap<JobId, OpenJob>,
     /// A job has left rows that can never be read.
     has_litter: bool,
-    /// Worker ids that are stored and not banned; `None` for not counted.
-    workers: Option<u64>,
+    names: Names,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -102,18 +100,20 @@ struct Folded<'d> {
 }
 
 impl Ledger {
-    pub(super) fn new(times: Times) -> Self {
+    pub(super) fn new(times: Times, names: Names) -> Self {
         Self {
             times,
             open: HashMap::new(),
             has_litter: false,
-            workers: None,
+            names,
         }
     }
 
     /// Forgets everything that can be read again.
     pub(super) fn forget(&mut self) {
-        *self = Self::new(Times::new(self.times.clock));
+        let mut names = self.names.clone();
+        names.recount();
+        *self = Self::new(Times::new(self.times.clock), names);
     }
 
     /// Applies `writes` in one transaction; what became of each, in the same order. After an error
@@ -131,8 +131,17 @@ impl Ledger {
             .map(|write| match write {
                 Write::InsertJob { job, .. } => insert_job(&transaction, job),
                 Write::Persist { delta, .. } => self.fold(&transaction, delta, &mut folded),
-                Write::BindWorker { worker, secret, .. } => {
-                    self.bind_worker(&transaction, worker, *secret, now)
+                Write::Admit { entry, .. } => {
+                    let running = self.times.clock.running();
+                    let admitted = self.names.admit(&transaction, entry, running);
+                    admitted.map(Applied::Admitted)
+                }
+                Write::Visits { workers, .. } => {
+                    let running = self.times.clock.running();
+                    let mut noted = workers.iter();
+                    noted
+                        .try_for_each(|worker| names::note_visit(&transaction, worker, running))
+                        .map(|()| Applied::Stored)
                 }
                 Write::RecordInvite { invite, .. } => {
                     invites::record(&transaction, invite).map(Applied::Recorded)
@@ -225,36 +234,6 @@ impl Ledger {
         })
     }
 
-    fn bind_worker(
-        &mut self,
-        transaction: &Transaction<'_>,
-        worker: &WorkerId,
-        secret: Digest32,
-        now: UnixMillis,
-    ) -> rusqlite::Result<Applied> {
-        let binding = match read::worker(transaction, worker)? {
-            Some(known) if known.secret != secret => Binding::Foreign,
-            Some(_) => {
-                transaction
-                    .prepare_cached("UPDATE workers SET last_seen_ms = ?2 WHERE id = ?1")?
-                    .execute(params![worker.as_str(), now.0])?;
-                Binding::Own
-            }
-            None => {
-                let sql = "INSERT INTO workers (id, secret_digest, first_seen_ms, last_seen_ms) \
-                           VALUES (?1, ?2, ?3, ?3)";
-                transaction.prepare_cached(sql)?.execute(params![
-                    worker.as_str(),
-                    secret.as_bytes(),
-                    now.0
-                ])?;
-                self.forget_workers(transaction)?;
-                Binding::Own
-            }
-        };
-        Ok(Applied::Bound(binding))
-    }
-
     fn order(
         &mut self,
         transaction: &Transaction<'_>,
@@ -262,30 +241,9 @@ impl Ledger {
         now: UnixMillis,
     ) -> rusqlite::Result<Applied> {
         if order.is_about_bans() {
-            self.workers = None;
+            self.names.recount();
         }
         order.apply(transaction, now).map(Applied::Ordered)
-    }
-
-    /// After one more: forgets those who stay away longest, where there are too many. Who is banned
-    /// stays.
-    fn forget_workers(&mut self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
-        let count = match self.workers {
-            Some(count) => count + 1,
-            None => {
-                let sql = "SELECT count(*) FROM workers WHERE banned_ms IS NULL";
-                transaction.query_row(sql, (), |row| row.get(0))?
-            }
-        };
-        let excess = count.saturating_sub(MAX_WORKERS);
-        if excess > 0 {
-            let sql = "DELETE FROM workers WHERE id IN \
-                       (SELECT id FROM workers WHERE banned_ms IS NULL \
-                       ORDER BY last_seen_ms LIMIT ?1)";
-            transaction.prepare_cached(sql)?.execute((excess,))?;
-        }
-        self.workers = Some(count - excess);
-        Ok(())
     }
 
     fn write_folded(

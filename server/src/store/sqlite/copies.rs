@@ -304,7 +304,7 @@ mod tests {
 
     /// What a server makes of a data folder that starts and stops.
     pub(super) fn open_and_close(data_dir: &Path) -> Result<(), OpenError> {
-        let store = SqliteStore::open(data_dir, None)?;
+        let store = SqliteStore::open(data_dir, None, crate::store::nobody())?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap();

@@ -6,7 +6,7 @@ use shared::ids::{Digest32, SessionId, WorkerId};
 use shared::time::UnixMillis;
 
 use super::codec::damaged;
-use crate::store::{InviteUse, MAX_ORDERS, Profile, SessionOrder, StoredOrders};
+use crate::store::{MAX_ORDERS, Profile, SessionOrder, StoredOrders};
 
 /// A table of orders, and its key.
 type Table = (&'static str, &'static str);
@@ -21,10 +21,6 @@ const ENDED: i64 = 2;
 /// A change.
 #[derive(Debug)]
 pub(super) enum Order {
-    UseInvite {
-        jti: String,
-        worker: WorkerId,
-    },
     RevokeInvite {
         jti: String,
         until: UnixMillis,
@@ -41,38 +37,30 @@ pub(super) enum Order {
 /// What became of it, if the transaction commits.
 #[derive(Debug)]
 pub(super) enum Ordered {
-    Used(InviteUse),
     Revoked(bool),
     Noted,
     Profile(Option<Profile>),
 }
 
 impl Ordered {
-    pub(super) fn used(self) -> Option<InviteUse> {
-        match self {
-            Self::Used(used) => Some(used),
-            Self::Revoked(_) | Self::Noted | Self::Profile(_) => None,
-        }
-    }
-
     pub(super) fn revoked(self) -> Option<bool> {
         match self {
             Self::Revoked(is_known) => Some(is_known),
-            Self::Used(_) | Self::Noted | Self::Profile(_) => None,
+            Self::Noted | Self::Profile(_) => None,
         }
     }
 
     pub(super) fn noted(self) -> Option<()> {
         match self {
             Self::Noted => Some(()),
-            Self::Used(_) | Self::Revoked(_) | Self::Profile(_) => None,
+            Self::Revoked(_) | Self::Profile(_) => None,
         }
     }
 
     pub(super) fn profile(self) -> Option<Option<Profile>> {
         match self {
             Self::Profile(profile) => Some(profile),
-            Self::Used(_) | Self::Revoked(_) | Self::Noted => None,
+            Self::Revoked(_) | Self::Noted => None,
         }
     }
 }
@@ -84,9 +72,6 @@ impl Order {
         now: UnixMillis,
     ) -> rusqlite::Result<Ordered> {
         match self {
-            Self::UseInvite { jti, worker } => {
-                use_invite(transaction, jti, worker).map(Ordered::Used)
-            }
             Self::RevokeInvite { jti, until } => {
                 let is_known = revoke_invite(transaction, jti, *until)?;
                 forget_excess(transaction, REVOKED)?;
@@ -110,7 +95,7 @@ impl Order {
     pub(super) const fn is_about_bans(&self) -> bool {
         match self {
             Self::Ban(_) | Self::Unban(_) => true,
-            Self::UseInvite { .. } | Self::RevokeInvite { .. } | Self::Session { .. } => false,
+            Self::RevokeInvite { .. } | Self::Session { .. } => false,
         }
     }
 }
@@ -126,16 +111,6 @@ pub(super) enum Standing {
     UsedUp,
     /// It is not known.
     Unknown,
-}
-
-impl From<Standing> for InviteUse {
-    fn from(standing: Standing) -> Self {
-        match standing {
-            Standing::Used | Standing::Free => Self::Allowed,
-            Standing::UsedUp => Self::UsedUp,
-            Standing::Unknown => Self::Unknown,
-        }
-    }
 }
 
 /// Counts only where there is a limit.
@@ -162,18 +137,16 @@ pub(super) fn standing(
     })
 }
 
-fn use_invite(
+/// Remembers that an invite has let a worker in that it had not.
+pub(super) fn note_use(
     transaction: &Transaction<'_>,
     jti: &str,
     worker: &WorkerId,
-) -> rusqlite::Result<InviteUse> {
-    let standing = standing(transaction, jti, worker)?;
-    if standing == Standing::Free {
-        transaction
-            .prepare_cached("INSERT INTO invite_uses (jti, worker) VALUES (?1, ?2)")?
-            .execute(params![jti, worker.as_str()])?;
-    }
-    Ok(standing.into())
+) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("INSERT INTO invite_uses (jti, worker) VALUES (?1, ?2)")?
+        .execute(params![jti, worker.as_str()])?;
+    Ok(())
 }
 
 fn revoke_invite(
@@ -283,7 +256,7 @@ fn banned(connection: &Connection) -> rusqlite::Result<Vec<(WorkerId, Digest32)>
     rows.collect()
 }
 
-fn worker_id(row: &Row<'_>) -> rusqlite::Result<WorkerId> {
+pub(super) fn worker_id(row: &Row<'_>) -> rusqlite::Result<WorkerId> {
     let id: String = row.get("id")?;
     id.parse().map_err(|_| damaged("not the id of a worker"))
 }

@@ -23,7 +23,7 @@ impl Folder {
 
 impl Home for Folder {
     fn open(&self) -> Arc<dyn Store> {
-        Arc::new(SqliteStore::open(self.0.path(), None).unwrap())
+        Arc::new(SqliteStore::open(self.0.path(), None, crate::store::nobody()).unwrap())
     }
 }
 
@@ -33,7 +33,7 @@ contract_tests!(Folder::new());
 fn files_are_for_their_owner_alone() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("data");
-    let _store = SqliteStore::open(&folder, None).unwrap();
+    let _store = SqliteStore::open(&folder, None, crate::store::nobody()).unwrap();
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&folder), 0o700);
     for entry in std::fs::read_dir(&folder).unwrap() {
@@ -46,7 +46,7 @@ fn files_are_for_their_owner_alone() {
 fn a_folder_in_use_is_refused() {
     let folder = Folder::new();
     let _store = folder.open();
-    let again = SqliteStore::open(folder.0.path(), None);
+    let again = SqliteStore::open(folder.0.path(), None, crate::store::nobody());
     assert!(matches!(again, Err(OpenError::InUse(_))), "{again:?}");
 }
 
@@ -56,7 +56,7 @@ fn a_file_that_is_no_database_is_refused_and_left_alone() {
     let garbage =
         b"not a database, but long enough to be taken for the header of one ...".repeat(100);
     std::fs::write(folder.database(), &garbage).unwrap();
-    let opened = SqliteStore::open(folder.0.path(), None);
+    let opened = SqliteStore::open(folder.0.path(), None, crate::store::nobody());
     assert!(matches!(opened, Err(OpenError::Damaged)), "{opened:?}");
     assert_eq!(std::fs::read(folder.database()).unwrap(), garbage);
 }
@@ -137,13 +137,15 @@ async fn what_waits_for_a_disk_that_hangs_is_bounded_and_the_rest_is_told_at_onc
 #[tokio::test]
 async fn a_full_disk_is_reported_and_what_was_stored_stays() {
     let folder = Folder::new();
-    drop(SqliteStore::open(folder.0.path(), None).unwrap());
+    drop(SqliteStore::open(folder.0.path(), None, crate::store::nobody()).unwrap());
     let connection = connect(&folder.database()).unwrap();
     connection
         .pragma_update(None, "max_page_count", 20)
         .unwrap();
+    let names = Names::new(crate::store::nobody());
+    let ledger = Ledger::new(Times::new(Clock::start()), names);
     let store = SqliteStore {
-        writes: writer::start(connection, Times::new(Clock::start()), Sweeper::new(None)),
+        writes: writer::start(connection, ledger, Sweeper::new(None)),
         readers: Readers::new(folder.database()),
         clock: Clock::start(),
         _lock: lock(folder.0.path()).unwrap(),
@@ -290,54 +292,4 @@ async fn completed_shards_take_what_their_ranges_take_whatever_their_order() {
     println!("half of them, scattered: {scattered}");
     assert!(scattered.set_bytes <= 2 * count + 128 * 1024);
     assert!(scattered.file_bytes <= 6 * count + FILES_BYTES);
-}
-
-#[tokio::test]
-async fn of_too_many_workers_those_are_forgotten_that_stay_away_longest() {
-    let folder = Folder::new();
-    let store = folder.open();
-    let name = |number: u64| -> WorkerId { format!("worker-{number:06}").parse().unwrap() };
-    let own = Digest32::of(b"own");
-    store.bind_worker(name(1), own).await.unwrap();
-    store.bind_worker(name(2), own).await.unwrap();
-    let banned: WorkerId = "banned".parse().unwrap();
-    let evil = Digest32::of(b"evil");
-    store.bind_worker(banned.clone(), evil).await.unwrap();
-    store.ban_worker(banned.clone()).await.unwrap();
-    let other = Connection::open(folder.database()).unwrap();
-    let others = format!(
-        "WITH RECURSIVE n(i) AS (SELECT 3 UNION ALL SELECT i + 1 FROM n WHERE i < {}) \
-         INSERT INTO workers (id, secret_digest, first_seen_ms, last_seen_ms) \
-         SELECT printf('worker-%06d', i), x'00', i, i FROM n",
-        batch::MAX_WORKERS + 1
-    );
-    other.execute_batch(&others).unwrap();
-    // The first was here long ago, but comes again; the second stays away.
-    let sql = "UPDATE workers SET last_seen_ms = 0 \
-               WHERE id IN ('worker-000001', 'worker-000002', 'banned')";
-    other.execute_batch(sql).unwrap();
-    assert_eq!(store.bind_worker(name(1), own).await, Ok(Binding::Own));
-    store.close().await.unwrap();
-    drop(store);
-
-    let store = folder.open();
-    store.bind_worker(name(0), own).await.unwrap();
-    let (count, oldest): (u64, String) = other
-        .query_row(
-            "SELECT count(*), (SELECT id FROM workers WHERE banned_ms IS NULL \
-             ORDER BY last_seen_ms LIMIT 1) FROM workers",
-            (),
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )
-        .unwrap();
-    assert_eq!(count, batch::MAX_WORKERS + 1);
-    let orders = store.orders().await.unwrap();
-    assert_eq!(orders.banned, [(banned, evil)], "never forgotten");
-    assert_eq!(oldest, "worker-000004", "two more than there may be");
-    let foreign = Digest32::of(b"foreign");
-    assert_eq!(
-        store.bind_worker(name(1), foreign).await,
-        Ok(Binding::Foreign)
-    );
-    assert_eq!(store.bind_worker(name(2), foreign).await, Ok(Binding::Own));
 }

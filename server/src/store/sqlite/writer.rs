@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use scheduler::Delta;
-use shared::ids::{Digest32, WorkerId};
+use shared::ids::WorkerId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::batch::{Applied, Ledger};
@@ -18,7 +18,7 @@ use super::orders::{Order, Ordered};
 use super::outage::Outage;
 use super::sweep::Sweeper;
 use super::times::Times;
-use crate::store::{Binding, Done, NewInvite, NewJob, RecordedInvite, StoreError};
+use crate::store::{Admission, Done, Entry, NewInvite, NewJob, RecordedInvite, StoreError};
 
 /// Changes other than deltas that may wait: more than all sockets that wait for their welcome and all
 /// jobs that have a place in the mailbox.
@@ -56,10 +56,13 @@ pub(super) enum Write {
         delta: Box<Delta>,
         done: Done,
     },
-    BindWorker {
-        worker: WorkerId,
-        secret: Digest32,
-        reply: Reply<Binding>,
+    Admit {
+        entry: Box<Entry>,
+        reply: Reply<Admission>,
+    },
+    Visits {
+        workers: Vec<WorkerId>,
+        reply: Reply<()>,
     },
     RecordInvite {
         invite: Box<NewInvite>,
@@ -131,11 +134,11 @@ impl Queue {
 }
 
 /// Starts the thread. It ends at `Close`, or when every sender is gone.
-pub(super) fn start(connection: Connection, times: Times, sweeper: Sweeper) -> Queue {
+pub(super) fn start(connection: Connection, ledger: Ledger, sweeper: Sweeper) -> Queue {
     let (sender, queue) = mpsc::channel();
     std::thread::Builder::new()
         .name("store".into())
-        .spawn(move || Writer::new(connection, times, sweeper).run(&queue))
+        .spawn(move || Writer::new(connection, ledger, sweeper).run(&queue))
         .expect("a thread can be started");
     Queue {
         sender,
@@ -153,10 +156,10 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(connection: Connection, times: Times, sweeper: Sweeper) -> Self {
+    fn new(connection: Connection, ledger: Ledger, sweeper: Sweeper) -> Self {
         Self {
             connection,
-            ledger: Ledger::new(times),
+            ledger,
             last: None,
             outage: Outage::default(),
             sweeper,
@@ -225,7 +228,8 @@ impl Writer {
             Some(
                 Write::InsertJob { .. }
                 | Write::Persist { .. }
-                | Write::BindWorker { .. }
+                | Write::Admit { .. }
+                | Write::Visits { .. }
                 | Write::RecordInvite { .. }
                 | Write::Order { .. }
                 | Write::Probe { .. },
@@ -314,7 +318,8 @@ fn split_probes(writes: Vec<Write>) -> (Vec<Write>, Vec<Reply<()>>) {
             Write::Probe { reply } => probes.push(reply),
             other @ (Write::InsertJob { .. }
             | Write::Persist { .. }
-            | Write::BindWorker { .. }
+            | Write::Admit { .. }
+            | Write::Visits { .. }
             | Write::RecordInvite { .. }
             | Write::Order { .. }
             | Write::Close { .. }) => others.push(other),
@@ -327,12 +332,15 @@ impl Write {
     fn answer(self, applied: Applied) {
         match (self, applied) {
             (write, Applied::Refused(error)) => write.fail(error),
-            (Self::InsertJob { reply, .. } | Self::Probe { reply }, _) => {
+            (
+                Self::InsertJob { reply, .. } | Self::Visits { reply, .. } | Self::Probe { reply },
+                _,
+            ) => {
                 reply.send(Ok(()));
             }
             (Self::Persist { done, .. }, _) => done(Ok(())),
-            (Self::BindWorker { reply, .. }, Applied::Bound(binding)) => {
-                reply.send(Ok(binding));
+            (Self::Admit { reply, .. }, Applied::Admitted(admission)) => {
+                reply.send(Ok(admission));
             }
             (Self::RecordInvite { reply, .. }, Applied::Recorded(recorded)) => {
                 reply.send(Ok(recorded));
@@ -341,22 +349,25 @@ impl Write {
                 reply.send(Ok(ordered));
             }
             (
-                write @ (Self::BindWorker { .. }
+                write @ (Self::Admit { .. }
                 | Self::RecordInvite { .. }
                 | Self::Order { .. }
                 | Self::Close { .. }),
-                Applied::Stored | Applied::Bound(_) | Applied::Recorded(_) | Applied::Ordered(_),
+                Applied::Stored | Applied::Admitted(_) | Applied::Recorded(_) | Applied::Ordered(_),
             ) => write.fail(StoreError::Failed),
         }
     }
 
     fn fail(self, error: StoreError) {
         match self {
-            Self::InsertJob { reply, .. } | Self::Probe { reply } | Self::Close { reply } => {
+            Self::InsertJob { reply, .. }
+            | Self::Visits { reply, .. }
+            | Self::Probe { reply }
+            | Self::Close { reply } => {
                 reply.send(Err(error));
             }
             Self::Persist { done, .. } => done(Err(error)),
-            Self::BindWorker { reply, .. } => {
+            Self::Admit { reply, .. } => {
                 reply.send(Err(error));
             }
             Self::RecordInvite { reply, .. } => {

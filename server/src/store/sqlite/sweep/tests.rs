@@ -14,7 +14,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const ROWS: u64 = 3000;
 
 fn open(folder: &TempDir, retention: Option<Duration>) -> SqliteStore {
-    SqliteStore::open(folder.path(), retention).unwrap()
+    SqliteStore::open(folder.path(), retention, crate::store::nobody()).unwrap()
 }
 
 fn database(folder: &TempDir) -> Connection {
