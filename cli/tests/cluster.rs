@@ -720,6 +720,7 @@ fn what_cannot_be_the_name_of_anything_is_not_asked_for() {
             &["revoke-invite", "../jobs"],
             "'../jobs' is not the id of an invite",
         ),
+        (&["revoke-invite", ""], "'' is not the id of an invite"),
         (
             &["ban"],
             "Missing WORKER, the name of a worker; `cluster workers` lists them",

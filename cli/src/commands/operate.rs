@@ -78,10 +78,8 @@ pub(super) fn revoke_invite(args: &Typed) -> Result<(), Failure> {
     let jti = args.flag("jti").ok_or_else(|| {
         Failure::message("Missing JTI, the id of an invite; `cluster invites` lists them")
     })?;
-    let is_id = jti
-        .chars()
-        .all(|it| it.is_ascii_alphanumeric() || it == '-');
-    if !is_id {
+    let is_of_ids = |it: char| it.is_ascii_alphanumeric() || it == '-';
+    if jti.is_empty() || !jti.chars().all(is_of_ids) {
         return Err(Failure::message(format!(
             "'{jti}' is not the id of an invite"
         )));
