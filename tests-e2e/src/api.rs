@@ -69,6 +69,15 @@ impl ApiClient {
         )
     }
 
+    /// DELETE `path`, whatever the answer.
+    ///
+    /// # Errors
+    /// The server cannot be reached.
+    pub fn delete(&self, path: &str) -> Result<Answer> {
+        let request = self.agent.delete(format!("{}{path}", self.base));
+        answer(request.header("Authorization", self.bearer()).call())
+    }
+
     fn bearer(&self) -> String {
         format!("Bearer {}", self.key)
     }

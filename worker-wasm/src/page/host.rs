@@ -22,7 +22,7 @@ use super::dom::{self, Dom};
 use super::frame::SandboxFrame;
 use super::keepsakes::Keepsakes;
 use super::shelf::StorageShelf;
-use super::state::{Event, Obstacle, State};
+use super::state::{Event, Mode, Obstacle, State};
 use super::{address, device, form, invite, typed};
 use crate::bearer::request;
 use crate::messages::{FromRuntime, JoinOrder, LinkView, RuntimeStatus, ToRuntime, crossing};
@@ -89,6 +89,9 @@ const KEY_ID: &str = "kid";
 pub(crate) fn start() {
     let window = web_sys::window().expect("pages have a window");
     let document = window.document().expect("pages have a document");
+    if is_given_up(&document) {
+        return;
+    }
     let invite = address::take_invite(&window);
     let host: Rc<RefCell<Option<Host>>> = Rc::default();
     let target = Rc::clone(&host);
@@ -100,6 +103,14 @@ pub(crate) fn start() {
     let mut page = Host::new(window, document, emit);
     page.open(invite.as_deref());
     *host.borrow_mut() = Some(page);
+}
+
+/// Whether `pages/floor.js` has found that this browser is too old.
+fn is_given_up(document: &Document) -> bool {
+    let state = document
+        .body()
+        .and_then(|it| it.get_attribute("data-state"));
+    state.as_deref() == Some(Mode::Blocked.word())
 }
 
 struct Host {
@@ -486,6 +497,9 @@ impl Host {
         }
         let is_source = matches!(message, FromRuntime::Source { .. });
         self.state.apply(Event::Runtime(message));
+        if self.state.is_blocked() {
+            self.end_work();
+        }
         if is_source {
             self.show();
             self.dom.focus("source-title");

@@ -56,6 +56,8 @@ pub(super) enum Obstacle {
     BadKey,
     /// The invitation names another key.
     OtherKey,
+    /// The server has another key than when the page was opened.
+    KeyChanged,
     /// These things were not blocked.
     OpenSandbox(Vec<String>),
     RuntimeBroke,
@@ -72,6 +74,8 @@ struct Refusal {
 #[derive(Debug, Default)]
 pub(super) struct State {
     obstacle: Option<Obstacle>,
+    /// Something came under a key that is not the server's, and the time is not known since.
+    is_key_unknown: bool,
     has_credential: bool,
     is_returning: bool,
     is_server_unreachable: bool,
@@ -324,7 +328,14 @@ impl State {
         match mode {
             Mode::Left => "Join again",
             Mode::Dismissed if !self.needs_invite(mode) => "Try again",
-            Mode::Blocked if self.obstacle == Some(Obstacle::RuntimeBroke) => "Try again",
+            Mode::Blocked
+                if matches!(
+                    self.obstacle,
+                    Some(Obstacle::RuntimeBroke | Obstacle::KeyChanged)
+                ) =>
+            {
+                "Try again"
+            }
             Mode::Preparing
             | Mode::Blocked
             | Mode::Ready
@@ -356,13 +367,31 @@ impl State {
                 self.has_joined = true;
                 self.worker = Some(worker);
             }
-            FromRuntime::Refused { reason, detail } => self.note_refusal(reason, detail),
+            FromRuntime::Refused { reason, detail } => {
+                self.is_key_unknown |= reason == RefusalReason::UnknownKey;
+                self.note_refusal(reason, detail);
+            }
             FromRuntime::Status(status) => {
                 self.chart.observe(status.uptime_s, status.done);
+                self.judge_key(&status);
                 self.status = Some(status);
             }
             FromRuntime::Source { job, texts } => self.source = Some(Source::new(job, texts)),
         }
+    }
+
+    /// An unknown key alone may be a stranger's doing. A server that cannot prove the time either has
+    /// another key than the one that was checked here.
+    fn judge_key(&mut self, status: &RuntimeStatus) {
+        self.is_key_unknown &= !status.is_time_known;
+        if self.is_key_unknown && status.link == LinkView::Joined {
+            self.block(Obstacle::KeyChanged);
+        }
+    }
+
+    /// Whether nothing may run here any more.
+    pub(super) const fn is_blocked(&self) -> bool {
+        self.obstacle.is_some()
     }
 
     fn note_refusal(&mut self, reason: RefusalReason, detail: String) {
@@ -439,7 +468,23 @@ impl State {
                 "Ready when you are",
                 "Nothing runs until you press Start.".into(),
             ),
-            Mode::Connecting => ("Connecting", "Joining the cluster.".into()),
+            Mode::Connecting => match self.status.as_ref().map(|status| &status.link) {
+                Some(LinkView::Waiting {
+                    reason: Some(reason),
+                    ..
+                }) => ("Not let in yet", texts::dismissal(reason).into()),
+                Some(LinkView::Waiting { reason: None, .. }) => (
+                    "Connecting",
+                    "The server does not answer. The page keeps trying.".into(),
+                ),
+                Some(
+                    LinkView::Connecting
+                    | LinkView::Joined
+                    | LinkView::Left
+                    | LinkView::Dismissed(_),
+                )
+                | None => ("Connecting", "Joining the cluster.".into()),
+            },
             Mode::Checking => ("Verifying", "Asking the server for the exact time.".into()),
             Mode::Idle => (
                 "Waiting for work",
@@ -469,9 +514,9 @@ impl State {
                 "You have left",
                 "Nothing runs here any more. Thank you. You can close this page.".into(),
             ),
-            Mode::Dismissed => (
-                "Disconnected",
-                self.bye().map(texts::dismissal).unwrap_or_default().into(),
+            Mode::Dismissed => self.bye().map_or_else(
+                || ("", String::new()),
+                |bye| (texts::dismissal_headline(bye), texts::dismissal(bye).into()),
             ),
         }
     }
@@ -653,6 +698,32 @@ mod tests {
         state.apply(Event::Runtime(joined));
         state.apply(Event::Runtime(FromRuntime::Status(status)));
         state
+    }
+
+    #[test]
+    fn a_server_whose_time_comes_under_another_key_is_not_believed() {
+        let refused = || {
+            Event::Runtime(FromRuntime::Refused {
+                reason: RefusalReason::UnknownKey,
+                detail: String::new(),
+            })
+        };
+        let told = |is_time_known| {
+            Event::Runtime(FromRuntime::Status(RuntimeStatus {
+                is_time_known,
+                ..status(LinkView::Joined)
+            }))
+        };
+        let mut state = working(status(LinkView::Joined));
+        for event in [refused(), told(true), told(false)] {
+            state.apply(event);
+            assert!(!state.is_blocked(), "a stranger's doing");
+        }
+        state.apply(refused());
+        state.apply(told(false));
+        let view = state.view();
+        assert_eq!((view.state, view.again_label), ("blocked", "Try again"));
+        assert!(!view.can_leave);
     }
 
     #[test]

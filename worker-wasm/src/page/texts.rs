@@ -11,7 +11,7 @@ pub(super) const fn obstacle_headline(obstacle: &Obstacle) -> &'static str {
         Obstacle::NoInvite => "An invitation is needed",
         Obstacle::DeadInvite(_) => "This invitation does not hold",
         Obstacle::OldBrowser(_) => "This browser is too old",
-        Obstacle::BadKey | Obstacle::OtherKey => "Do not continue here",
+        Obstacle::BadKey | Obstacle::OtherKey | Obstacle::KeyChanged => "Do not continue here",
         Obstacle::OpenSandbox(_) => "This browser cannot take part",
         Obstacle::RuntimeBroke => "Something broke",
     }
@@ -40,6 +40,11 @@ pub(super) fn obstacle(obstacle: &Obstacle) -> String {
         Obstacle::OtherKey => {
             "The server signs with another key than your invitation names. Do not continue; ask \
              whoever sent you here for a new link."
+                .into()
+        }
+        Obstacle::KeyChanged => {
+            "The server signs with another key than before, so nothing it sends can be checked, and \
+             nothing of it runs. Try again; if that leads nowhere, ask whoever sent you here."
                 .into()
         }
         Obstacle::OpenSandbox(open) => [
@@ -79,6 +84,15 @@ pub(super) const fn refusal(reason: RefusalReason) -> &'static str {
         RefusalReason::TimeUnknown => "the time was not known",
         RefusalReason::Interrupted => "interrupted by another task",
         RefusalReason::JobRefused => "refused on this device",
+    }
+}
+
+/// The same in a few words.
+pub(super) fn dismissal_headline(reason: &ByeReason) -> &'static str {
+    if matches!(reason, ByeReason::Unauthorized(why) if why != ENDED) {
+        "This invitation does not hold"
+    } else {
+        "Disconnected"
     }
 }
 
@@ -142,6 +156,9 @@ pub(super) const fn needs_invite(reason: &ByeReason) -> bool {
     }
 }
 
+/// An operator has ended the session.
+const ENDED: &str = "ended_session";
+
 fn unauthorized(why: &str) -> &'static str {
     match why {
         "expired_token" => "The invitation has expired. Ask for a new link.",
@@ -149,7 +166,7 @@ fn unauthorized(why: &str) -> &'static str {
         "no_active_invite" => "No invitation is active at the moment. Ask for a new link.",
         "revoked_token" => "The invitation was withdrawn. Ask whoever sent you here.",
         "used_up_token" => "The invitation has been used up. Ask for a new link.",
-        "ended_session" => "The operator has disconnected this device. Ask for a new link.",
+        ENDED => "The operator has disconnected this device. Ask for a new link.",
         _ => "The invitation is not valid. Check that the link is complete, or ask for a new one.",
     }
 }
