@@ -212,6 +212,14 @@ impl Browser {
         Ok(self.process.processor_time_of_group()?)
     }
 
+    /// Stops all of it for a time, as a device that sleeps.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn sleep(&self, time: Duration) -> Result<()> {
+        Ok(self.process.freeze_group(time)?)
+    }
+
     /// Where its profile lies.
     pub fn profile(&self) -> &Path {
         self.profile.path()

@@ -94,6 +94,16 @@ impl OwnedProcess {
         Ok(kill_process(self.pid(), Signal::CONT)?)
     }
 
+    /// Stops the whole group for a time, as a device that sleeps.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn freeze_group(&self, time: Duration) -> io::Result<()> {
+        kill_process_group(self.pid(), Signal::STOP)?;
+        std::thread::sleep(time);
+        Ok(kill_process_group(self.pid(), Signal::CONT)?)
+    }
+
     /// Processor time that the living processes of the group have used, as Linux tells it.
     ///
     /// # Errors

@@ -16,6 +16,9 @@ pub(crate) struct Args {
     /// Deaths of a real server with real tabs.
     #[arg(long, default_value_t = 200)]
     kills: u64,
+    /// Minutes for which real tabs are left alone with all that can happen to them.
+    #[arg(long, default_value_t = 30)]
+    minutes: u64,
 }
 
 /// Runs schedules in release, and the real thing as the tests do.
@@ -27,7 +30,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let model = ["--lib", "model::random_schedules_hold"];
         test(&model, "MODEL_SCHEDULES", schedules)
     })?;
-    soak("deaths of a server", args.kills, crashes)
+    soak("deaths of a server", args.kills, |kills| {
+        real_thing("crash::", "CRASH_KILLS", kills)
+    })?;
+    soak("tabs left alone", args.minutes, |minutes| {
+        real_thing("endurance::", "ENDURANCE_SEC", minutes * 60)
+    })
 }
 
 /// Runs a step unless nothing was asked of it.
@@ -44,7 +52,7 @@ fn test(which: &[&str], setting: &str, schedules: u64) -> Result<()> {
     tools::run(command.env(setting, schedules.to_string()))
 }
 
-fn crashes(kills: u64) -> Result<()> {
+fn real_thing(tests: &str, setting: &str, much: u64) -> Result<()> {
     wasm::run(&wasm::Args::default())?;
     tools::run(&mut tools::cargo([
         "build",
@@ -53,6 +61,6 @@ fn crashes(kills: u64) -> Result<()> {
         "--bins",
     ])?)?;
     let mut command = tools::cargo(["test", "--locked", "--package=tests-e2e", "--test=e2e"])?;
-    command.args(["crash::", "--", "--nocapture"]);
-    tools::run(command.env("CRASH_KILLS", kills.to_string()))
+    command.args([tests, "--", "--nocapture"]);
+    tools::run(command.env(setting, much.to_string()))
 }

@@ -17,6 +17,7 @@ mod contract_client;
 mod controls;
 mod crash;
 mod doctor;
+mod endurance;
 mod error_pages;
 mod hostile_server;
 mod invites;
