@@ -24,6 +24,8 @@ pub(crate) const INSTALLATION: Installation = Installation {
 
 /// Without a first-run page, background traffic, or anything else that a test would have to expect.
 const FLAGS: &[&str] = &[
+    // A name that is no secure context over plain http, as the loopback address is.
+    "--host-resolver-rules=MAP lan.test 127.0.0.1",
     "--headless=new",
     "--disable-gpu",
     "--disable-quic",

@@ -22,6 +22,7 @@ mod error_pages;
 mod hostile_server;
 mod invites;
 mod layers;
+mod odd_devices;
 mod pi;
 mod plain_pages;
 mod refusals;
