@@ -394,6 +394,9 @@ pub enum StoreError {
     /// The file is not what was written.
     #[error("the database is damaged")]
     Damaged,
+    /// What is written would be gone at the next start.
+    #[error("a file of the database was moved, removed or replaced")]
+    Moved,
     /// The disk fails or may not be written.
     #[error("the disk cannot be used")]
     Disk,

@@ -2,8 +2,9 @@
 //!
 //! One thread writes, many changes a transaction; readers have connections of their own. Lives
 //! here: opening and the handle. Not here: SQL (`schema`, `batch`, `read`, `invites`, `names`, `orders`), the thread
-//! (`writer`), the files (`folder`) and their backups (`copies`).
+//! (`writer`), the files (`folder`), whether they stay (`anchor`), and their backups (`copies`).
 
+mod anchor;
 mod batch;
 mod codec;
 pub mod copies;
@@ -22,7 +23,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use scheduler::Delta;
 use shared::ids::{JobId, SessionId, ShardIndex, WorkerId};
 use shared::time::UnixMillis;
@@ -34,6 +35,7 @@ use super::{
     StoreFuture, StoredJob, StoredOrders, UnfinishedJob,
 };
 use crate::clock::Clock;
+use anchor::Anchor;
 use batch::Ledger;
 use folder::DATABASE;
 pub(crate) use folder::{lock, make_private_folder};
@@ -84,12 +86,12 @@ pub enum OpenError {
     },
     /// The file has lost what was in it.
     #[error(
-        "{DATABASE} in the data folder is empty, which it never is by itself; put a backup in its place (`cluster-server restore FILE`), or remove it to begin anew without its jobs"
+        "{DATABASE} in the data folder is empty, which it never is by itself; put a backup in its place (`cluster-server restore FILE`), or remove it and the file `lock` to begin anew without its jobs"
     )]
     Empty,
-    /// Something of a database is there, but not the file itself.
+    /// A database was there, but not any more.
     #[error(
-        "{DATABASE} is missing in the data folder, where something of it is left; put a backup in its place (`cluster-server restore FILE`), or remove {DATABASE}-wal and {DATABASE}.restoring to begin anew without its jobs"
+        "{DATABASE} is missing in the data folder, where one was before; bring it back, put a backup in its place (`cluster-server restore FILE`), or remove {DATABASE}-wal, {DATABASE}.restoring and lock to begin anew without its jobs"
     )]
     Missing,
     /// Putting a backup in its place was cut short.
@@ -141,14 +143,16 @@ impl SqliteStore {
     ) -> Result<Self, OpenError> {
         make_private_folder(data_dir).map_err(folder::unusable(data_dir))?;
         let lock = lock(data_dir)?;
-        let path = folder::database(data_dir)?;
+        let path = folder::database(data_dir, &lock)?;
         let mut connection = connect(&path)?;
         schema::migrate(&mut connection)?;
         let clock = times::resume(&connection)?;
+        let anchor = Anchor::of(data_dir).map_err(folder::unusable(data_dir))?;
+        let readers = Readers::new(path, anchor.clone());
         let ledger = Ledger::new(Times::new(clock), Names::new(is_here));
         Ok(Self {
-            writes: writer::start(connection, ledger, Sweeper::new(retention)),
-            readers: Readers::new(path),
+            writes: writer::start(connection, anchor, ledger, Sweeper::new(retention)),
+            readers,
             clock,
             _lock: lock,
         })
@@ -293,8 +297,10 @@ impl Store for SqliteStore {
     }
 }
 
+/// A connection to a database that is there.
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;

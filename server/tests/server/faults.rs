@@ -297,3 +297,117 @@ async fn a_damaged_database_is_refused_as_it_is_and_a_backup_takes_its_place() {
     let server = Process::start(folder.path(), &[]);
     server.client.job(&job).await;
 }
+
+const MOVED: &str = "a file of the database was moved, removed or replaced";
+
+async fn unready(server: &Process) -> String {
+    server.client.without_key().get("/readyz").await.error(503)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_moved_away_stops_acknowledgements_until_it_is_back() {
+    for name in ["cluster.db", "cluster.db-wal", "lock"] {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let (there, away) = (
+            folder.path().join("data").join(name),
+            folder.path().join("away"),
+        );
+        assert_survives(folder.path(), &log, MOVED, || {
+            std::fs::rename(&there, &away).unwrap();
+            move || std::fs::rename(away, there).unwrap()
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_database_in_its_place_is_never_taken_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy.db");
+    let server = Process::start(folder.path(), &[]);
+    let job = server.client.submit("/api/jobs/run-js", &sharded()).await;
+    let backup = ["backup", copy.to_str().unwrap()];
+    assert!(run_to_end(folder.path(), &[], &backup).status.success());
+    std::fs::rename(&copy, folder.path().join("data/cluster.db")).unwrap();
+    let told = format!("The server cannot use its store: {MOVED}.");
+    assert_eq!(unready(&server).await, told);
+    assert_eq!(refusal(&server).await, told);
+    let state = server.client.job_without_result(&job).await;
+    assert_ne!(state["status"], "failed", "what can be read is read");
+}
+
+#[tokio::test]
+async fn a_log_that_is_removed_takes_nothing_along_that_was_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Process::start(folder.path(), &[]);
+    let mut jobs = Vec::new();
+    for _ in 0..10 {
+        jobs.push(server.client.submit("/api/jobs/run-js", &sharded()).await);
+    }
+    std::fs::remove_file(folder.path().join("data/cluster.db-wal")).unwrap();
+    let told = format!("The server cannot use its store: {MOVED}.");
+    assert_eq!(refusal(&server).await, told);
+    assert_eq!(unready(&server).await, told);
+    server.kill();
+    let server = Process::start(folder.path(), &[]);
+    for job in jobs {
+        server.client.job_without_result(&job).await;
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_is_unlinked_is_missed_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let server = Process::start(folder.path(), &[]);
+    server.client.submit("/api/jobs/run-js", &sharded()).await;
+    for name in ["cluster.db", "cluster.db-wal", "cluster.db-shm"] {
+        std::fs::remove_file(data.join(name)).unwrap();
+    }
+    let told = format!("The server cannot use its store: {MOVED}.");
+    assert_eq!(refusal(&server).await, told);
+    server.kill();
+    for _ in 0..2 {
+        let output = run_to_end(folder.path(), &[], &[]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            !output.status.success() && said.contains("is missing"),
+            "{said}"
+        );
+        assert!(!data.join("cluster.db").exists());
+    }
+    std::fs::remove_file(data.join("lock")).unwrap();
+    Process::start(folder.path(), &[]);
+}
+
+#[tokio::test]
+async fn a_database_that_is_overwritten_takes_nothing_in_from_the_first_sight_of_it_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let server = Process::start_with_log(folder.path(), &[], File::create(&log).unwrap());
+    let job = server.client.submit("/api/jobs/run-js", &sharded()).await;
+    let database = folder.path().join("data/cluster.db");
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(&database)
+        .unwrap();
+    let bytes = file.metadata().unwrap().len();
+    file.write_all(&vec![0x5a; usize::try_from(bytes).unwrap()])
+        .unwrap();
+    let told = "The server cannot use its store: the database is damaged.";
+    assert_eq!(unready(&server).await, told);
+    for _ in 0..3 {
+        let answer = server
+            .client
+            .post("/api/jobs", &json!({"a": 1, "b": 1}))
+            .await;
+        assert_eq!(answer.error(503), told);
+    }
+    assert_eq!(server.client.get("/healthz").await.status, 200, "it lives");
+    server.client.job_without_result(&job).await;
+    let said = std::fs::read_to_string(&log).unwrap();
+    let line = "the store cannot be written: the database is damaged";
+    assert_eq!(said.matches(line).count(), 1, "{said}");
+    assert!(said.contains("cluster-server restore FILE"), "{said}");
+}

@@ -5,7 +5,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
@@ -20,7 +20,9 @@ const RESTORING: &str = "cluster.db.restoring";
 const PLACING: (&str, &str) = ("cluster-restoring-", ".db");
 /// A new database before it takes its place.
 const NEW: &str = "cluster.db.new";
-const LOCK: &str = "lock";
+pub(super) const LOCK: &str = "lock";
+/// What stands in [`LOCK`] once a database was made.
+const MADE: &[u8] = b"A database was made in this folder.\n";
 
 /// Makes a folder, and those above it, that only its owner can look into.
 pub(crate) fn make_private_folder(path: &Path) -> io::Result<()> {
@@ -52,8 +54,14 @@ pub(super) fn unusable(data_dir: &Path) -> impl Fn(io::Error) -> OpenError {
     }
 }
 
-/// Makes the database if there never was one; its path. The folder must be locked.
-pub(super) fn database(data_dir: &Path) -> Result<PathBuf, OpenError> {
+/// Makes the database if there never was one; its path. `lock` is that of the folder.
+pub(super) fn database(data_dir: &Path, lock: &File) -> Result<PathBuf, OpenError> {
+    let path = find_or_create(data_dir, lock)?;
+    note_made(lock).map_err(unusable(data_dir))?;
+    Ok(path)
+}
+
+fn find_or_create(data_dir: &Path, lock: &File) -> Result<PathBuf, OpenError> {
     if placing(data_dir).map_err(unusable(data_dir))?.is_some() {
         return Err(OpenError::HalfRestored);
     }
@@ -67,11 +75,21 @@ pub(super) fn database(data_dir: &Path) -> Result<PathBuf, OpenError> {
         Err(_) => {}
     }
     let remains = [wal(&path), data_dir.join(RESTORING)];
-    if path.is_symlink() || remains.iter().any(|remains| remains.exists()) {
+    let was_made = lock.metadata().map_err(unusable(data_dir))?.len() > 0;
+    if was_made || path.is_symlink() || remains.iter().any(|remains| remains.exists()) {
         return Err(OpenError::Missing);
     }
     create(data_dir, &path)?;
     Ok(path)
+}
+
+/// Makes a missing database known as missing, even where nothing else is left of it.
+fn note_made(lock: &File) -> io::Result<()> {
+    if lock.metadata()?.len() == 0 {
+        lock.write_all_at(MADE, 0)?;
+        lock.sync_all()?;
+    }
+    Ok(())
 }
 
 /// The file beside a database where SQLite keeps what is committed but not yet in it.

@@ -13,6 +13,7 @@ use shared::time::UnixMillis;
 use shared::wire::ShardResult;
 use tokio::sync::Semaphore;
 
+use super::anchor::Anchor;
 use super::codec::{damaged, decode, decode_spec};
 use super::{classify, connect};
 use crate::store::ranges::Union;
@@ -30,14 +31,16 @@ const PAGE_BYTES: usize = 256 * 1024;
 #[derive(Debug, Clone)]
 pub(super) struct Readers {
     path: Arc<PathBuf>,
+    anchor: Anchor,
     idle: Arc<Mutex<Vec<Connection>>>,
     permits: Arc<Semaphore>,
 }
 
 impl Readers {
-    pub(super) fn new(path: PathBuf) -> Self {
+    pub(super) fn new(path: PathBuf, anchor: Anchor) -> Self {
         Self {
             path: Arc::new(path),
+            anchor,
             idle: Arc::default(),
             permits: Arc::new(Semaphore::new(MAX_READERS)),
         }
@@ -63,25 +66,34 @@ impl Readers {
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        let answer = self.connection().and_then(|connection| {
-            let answer = query(&connection)?;
-            self.lock().push(connection);
-            Ok(answer)
-        });
-        answer.map_err(|error| {
-            let kind = classify(&error);
-            tracing::error!(%error, "a query failed: {kind}");
-            kind
-        })
+        let connection = self.connection()?;
+        let answer = query(&connection).map_err(|error| self.failed(&error))?;
+        self.lock().push(connection);
+        Ok(answer)
     }
 
-    fn connection(&self) -> rusqlite::Result<Connection> {
+    /// One that is open reads on, wherever the files are.
+    fn connection(&self) -> Result<Connection, StoreError> {
         if let Some(connection) = self.lock().pop() {
             return Ok(connection);
         }
-        let connection = connect(&self.path)?;
-        connection.pragma_update(None, "query_only", true)?;
-        Ok(connection)
+        self.anchor.check_place().map_err(|adrift| {
+            tracing::debug!("a query cannot begin: {adrift}");
+            adrift.kind()
+        })?;
+        let open = || {
+            let connection = connect(&self.path)?;
+            connection.pragma_update(None, "query_only", true)?;
+            Ok(connection)
+        };
+        open().map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &rusqlite::Error) -> StoreError {
+        self.anchor.note(error);
+        let kind = classify(error);
+        tracing::error!(%error, "a query failed: {kind}");
+        kind
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {

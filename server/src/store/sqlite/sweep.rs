@@ -57,6 +57,11 @@ impl Sweeper {
         self.next.elapsed() > PATIENCE
     }
 
+    /// Nothing may be deleted at this time.
+    pub(super) fn postpone(&mut self) {
+        self.next = Instant::now() + LOOK_INTERVAL;
+    }
+
     /// Deletes a slice; `now` by the running time.
     pub(super) fn sweep(&mut self, connection: &mut Connection, now: UnixMillis) {
         let more = self.slice(connection, now).unwrap_or_else(|error| {

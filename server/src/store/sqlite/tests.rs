@@ -142,11 +142,13 @@ async fn a_full_disk_is_reported_and_what_was_stored_stays() {
     connection
         .pragma_update(None, "max_page_count", 20)
         .unwrap();
+    schema::version(&connection).unwrap();
+    let anchor = Anchor::of(folder.0.path()).unwrap();
     let names = Names::new(crate::store::nobody());
     let ledger = Ledger::new(Times::new(Clock::start()), names);
     let store = SqliteStore {
-        writes: writer::start(connection, ledger, Sweeper::new(None)),
-        readers: Readers::new(folder.database()),
+        writes: writer::start(connection, anchor.clone(), ledger, Sweeper::new(None)),
+        readers: Readers::new(folder.database(), anchor),
         clock: Clock::start(),
         _lock: lock(folder.0.path()).unwrap(),
     };

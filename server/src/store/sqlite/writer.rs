@@ -12,6 +12,7 @@ use scheduler::Delta;
 use shared::ids::WorkerId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use super::anchor::{Adrift, Anchor};
 use super::batch::{Applied, Ledger};
 use super::classify;
 use super::orders::{Order, Ordered};
@@ -134,11 +135,16 @@ impl Queue {
 }
 
 /// Starts the thread. It ends at `Close`, or when every sender is gone.
-pub(super) fn start(connection: Connection, ledger: Ledger, sweeper: Sweeper) -> Queue {
+pub(super) fn start(
+    connection: Connection,
+    anchor: Anchor,
+    ledger: Ledger,
+    sweeper: Sweeper,
+) -> Queue {
     let (sender, queue) = mpsc::channel();
     std::thread::Builder::new()
         .name("store".into())
-        .spawn(move || Writer::new(connection, ledger, sweeper).run(&queue))
+        .spawn(move || Writer::new(connection, anchor, ledger, sweeper).run(&queue))
         .expect("a thread can be started");
     Queue {
         sender,
@@ -148,6 +154,9 @@ pub(super) fn start(connection: Connection, ledger: Ledger, sweeper: Sweeper) ->
 
 struct Writer {
     connection: Connection,
+    anchor: Anchor,
+    /// When pages that were read before were forgotten last.
+    refreshed: Instant,
     ledger: Ledger,
     /// When the last transaction ended, and why it failed if it did.
     last: Option<(Instant, Result<(), StoreError>)>,
@@ -156,9 +165,11 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(connection: Connection, ledger: Ledger, sweeper: Sweeper) -> Self {
+    fn new(connection: Connection, anchor: Anchor, ledger: Ledger, sweeper: Sweeper) -> Self {
         Self {
             connection,
+            anchor,
+            refreshed: Instant::now(),
             ledger,
             last: None,
             outage: Outage::default(),
@@ -195,12 +206,19 @@ impl Writer {
     }
 
     fn sweep(&mut self) {
+        if self.anchor.check().is_err() {
+            self.sweeper.postpone();
+            return;
+        }
         let now = self.ledger.times.clock.running();
         self.sweeper.sweep(&mut self.connection, now);
     }
 
     /// If this fails, they are noted later, or with the next change.
     fn note_times(&mut self, note: fn(&mut Times, &Connection) -> rusqlite::Result<()>) {
+        if self.anchor.check().is_err() {
+            return;
+        }
         if let Err(error) = note(&mut self.ledger.times, &self.connection) {
             tracing::debug!(%error, "the clocks cannot be noted");
         }
@@ -261,21 +279,63 @@ impl Writer {
     }
 
     fn try_commit(&mut self, writes: &[Write]) -> Result<Vec<Applied>, StoreError> {
-        let attempt = self.ledger.apply(&mut self.connection, writes);
-        let attempt = attempt.map_err(|error| {
-            self.ledger.forget();
-            self.failed(&error, writes.len())
+        let attempt = self.anchored(|writer| {
+            writer.refresh();
+            let applied = writer.ledger.apply(&mut writer.connection, writes);
+            applied.map_err(|error| {
+                writer.ledger.forget();
+                writer.failed(&error, writes.len())
+            })
         });
         self.note(attempt.as_ref().map(|_| ()).map_err(Clone::clone));
         attempt
     }
 
+    /// Writes where the next start finds it: what could not be found there counts as not written.
+    fn anchored<T>(
+        &mut self,
+        write: impl FnOnce(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let anchor = self.anchor.clone();
+        anchor.check().map_err(|adrift| self.adrift(&adrift))?;
+        let written = write(self)?;
+        anchor.check().map_err(|adrift| self.adrift(&adrift))?;
+        Ok(written)
+    }
+
+    /// Nothing is written. Where only the log is gone, what is in it is brought into the database,
+    /// which is in its place, so that nothing that was acknowledged goes with it.
+    fn adrift(&mut self, adrift: &Adrift) -> StoreError {
+        let kind = adrift.kind();
+        if self.outage.failed(&kind, adrift)
+            && let Adrift::Moved { is_log: true, .. } = adrift
+        {
+            match empty_log(&self.connection) {
+                Ok(()) => tracing::warn!("what was in the log of the database is saved in it"),
+                Err(error) => tracing::error!(%error, "the log of the database cannot be saved"),
+            }
+        }
+        kind
+    }
+
+    /// Has pages read again that were read long ago, so that damage is met before more is written.
+    fn refresh(&mut self) {
+        if self.refreshed.elapsed() < FRESH {
+            return;
+        }
+        self.refreshed = Instant::now();
+        if let Err(error) = self.connection.execute_batch("PRAGMA shrink_memory") {
+            tracing::debug!(%error, "no memory can be freed");
+        }
+    }
+
     fn failed(&mut self, error: &rusqlite::Error, writes: usize) -> StoreError {
+        self.anchor.note(error);
         let kind = classify(error);
         if kind == StoreError::Failed {
             tracing::error!(%error, writes, "a transaction failed: {kind}");
         } else {
-            self.outage.failed(&kind, error);
+            let _ = self.outage.failed(&kind, error);
         }
         kind
     }
@@ -293,12 +353,16 @@ impl Writer {
     /// Whether a transaction can be written. It is tried where none was just now: setting the
     /// version of the schema to what it is writes a page.
     fn probe(&mut self) -> Result<(), StoreError> {
+        if let Err(adrift) = self.anchor.check() {
+            return Err(self.adrift(&adrift));
+        }
         if let Some((at, outcome)) = &self.last
             && at.elapsed() < FRESH
         {
             return outcome.clone();
         }
-        let written = touch(&self.connection).map_err(|error| self.failed(&error, 0));
+        let written = self
+            .anchored(|writer| touch(&writer.connection).map_err(|error| writer.failed(&error, 0)));
         self.note(written.clone());
         written
     }
@@ -308,6 +372,16 @@ fn touch(connection: &Connection) -> rusqlite::Result<()> {
     const VERSION: &str = "user_version";
     let version: u32 = connection.pragma_query_value(None, VERSION, |row| row.get(0))?;
     connection.pragma_update(None, VERSION, version)
+}
+
+/// Brings everything that is in the log into the database.
+fn empty_log(connection: &Connection) -> rusqlite::Result<()> {
+    let is_busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))?;
+    if is_busy {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+        return Err(rusqlite::Error::SqliteFailure(code, None));
+    }
+    Ok(())
 }
 
 fn split_probes(writes: Vec<Write>) -> (Vec<Write>, Vec<Reply<()>>) {
