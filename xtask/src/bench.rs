@@ -12,6 +12,15 @@ pub(crate) struct Args {
     harness: Vec<String>,
 }
 
+impl Args {
+    /// To measure real tabs.
+    pub(crate) fn browser() -> Self {
+        Self {
+            harness: vec!["browser".into()],
+        }
+    }
+}
+
 /// Builds and measures.
 pub(crate) fn run(args: &Args) -> Result<()> {
     tools::step("pages", || wasm::run(&wasm::Args::default()))?;

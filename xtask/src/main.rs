@@ -41,6 +41,8 @@ enum Command {
     Test(test::Args),
     /// Measure the server against baselines of the same run, in release.
     Bench(bench::Args),
+    /// The same for real tabs alone: rates, efficiency, verification, what a volunteer feels.
+    BenchBrowser,
     /// Put the table of the HTTP contract to real servers, and its checks to changed answers.
     Contract(contract::Args),
     /// Run many more random schedules than `test` does.
@@ -60,6 +62,7 @@ fn main() -> Result<()> {
         Command::Demo(args) => demo::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::BenchBrowser => bench::run(&bench::Args::browser()),
         Command::Contract(args) => contract::run(&args),
         Command::Soak(args) => soak::run(&args),
         Command::Vectors(args) => vectors::run(&args),

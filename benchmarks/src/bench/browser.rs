@@ -7,6 +7,8 @@
 mod efficiency;
 #[path = "browser/page.rs"]
 mod page;
+#[path = "browser/politeness.rs"]
+mod politeness;
 #[path = "browser/rate.rs"]
 mod rate;
 #[path = "browser/verification.rs"]
@@ -92,6 +94,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
     for table in page::run(&cluster).await? {
         table.print();
     }
+    politeness::run(&cluster).await?.print();
     for device in cluster.devices {
         device.browser.close().await?;
     }

@@ -45,10 +45,12 @@ pub(super) async fn run(cluster: &Cluster, rounds: u32, shards: u64) -> Result<T
     let code = code((TRIED_STEPS as f64 / tried) as u64);
     let mut table = Table::new(&["round", "plain workers s", "cluster s", "efficiency"]);
     for round in 1..=rounds {
+        show(pages.iter()).await?;
         let started = Instant::now();
         try_join_all(pages.iter().map(|page| plain(page, &code, slots, shards))).await?;
         let alone = started.elapsed().as_secs_f64();
         let all = shards * slots * pages.len() as u64;
+        show(cluster.devices.iter().map(|device| device.tab.page())).await?;
         let together = job_seconds(cluster, &code, all).await?;
         table.row(vec![
             round.to_string(),
@@ -61,6 +63,14 @@ pub(super) async fn run(cluster: &Cluster, rounds: u32, shards: u64) -> Result<T
         page.close().await?;
     }
     Ok(table)
+}
+
+/// Brings pages to the front: a browser gives less to those that nobody sees.
+async fn show(pages: impl Iterator<Item = &Page>) -> Result<()> {
+    for page in pages {
+        page.call("Page.bringToFront", json!({})).await?;
+    }
+    Ok(())
 }
 
 fn code(steps: u64) -> String {
