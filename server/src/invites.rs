@@ -441,7 +441,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_invite_holds_until_its_time_is_over() {
-        let Fixture { invites, .. } = fixture(true).await;
+        let Fixture { dir: _dir, invites } = fixture(true).await;
         let token = issue(&invites).await;
         let claims = invites.check(&token, NOW).unwrap();
         assert_eq!(claims.label.as_deref(), Some("class"));
@@ -455,13 +455,13 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_newest_invite_holds_if_that_is_required() {
-        let Fixture { invites, .. } = fixture(true).await;
+        let Fixture { dir: _dir, invites } = fixture(true).await;
         let first = issue(&invites).await;
         let second = issue(&invites).await;
         assert_eq!(invites.check(&first, NOW), Err(InviteRefusal::Stale));
         assert!(invites.check(&second, NOW).is_ok());
 
-        let Fixture { invites, .. } = fixture(false).await;
+        let Fixture { dir: _dir, invites } = fixture(false).await;
         let first = issue(&invites).await;
         issue(&invites).await;
         assert!(invites.check(&first, NOW).is_ok());
@@ -509,7 +509,7 @@ mod tests {
 
     #[tokio::test]
     async fn bad_tokens_are_refused_with_their_reason() {
-        let Fixture { invites, .. } = fixture(true).await;
+        let Fixture { dir: _dir, invites } = fixture(true).await;
         let good = issue(&invites).await;
         let (payload, signature) = parts(&good).unwrap();
         let other = serde_json::json!({"typ": "session", "jti": "x", "exp": NOW.0});
