@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use tempfile::TempDir;
@@ -204,12 +204,16 @@ impl Browser {
         self.process.id()
     }
 
-    /// Processor time that its living processes have used.
+    /// How much of one processor its living processes use, on average over `window`.
     ///
     /// # Errors
     /// The system does not tell.
-    pub fn processor_time(&self) -> Result<Duration> {
-        Ok(self.process.processor_time_of_group()?)
+    pub async fn processor_share(&self, window: Duration) -> Result<f64> {
+        let (before, started) = (self.process.processor_time_of_group()?, Instant::now());
+        tokio::time::sleep(window).await;
+        let used = self.process.processor_time_of_group()?;
+        let used = used.saturating_sub(before);
+        Ok(used.as_secs_f64() / started.elapsed().as_secs_f64())
     }
 
     /// Stops all of it for a time, as a device that sleeps.

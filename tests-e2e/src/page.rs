@@ -84,6 +84,17 @@ impl Page {
         }
     }
 
+    /// Has `script` run before any other in every page that this tab loads from here on; Chromium only.
+    ///
+    /// # Errors
+    /// As those of [`Page::call`].
+    pub async fn run_before_load(&self, script: &str) -> Result<()> {
+        let script = json!({"source": script});
+        self.call("Page.addScriptToEvaluateOnNewDocument", script)
+            .await?;
+        Ok(())
+    }
+
     /// Goes to `url` and waits until the page has been loaded.
     ///
     /// # Errors
@@ -201,10 +212,7 @@ impl Page {
                 "{selector} is covered by something"
             );
             let [x, y] = ["x", "y"].map(|axis| place[axis].as_f64().unwrap_or_default());
-            match &self.tab {
-                Tab::Cdp(tab) => tab.click_at(x, y).await?,
-                Tab::Bidi(tab) => tab.click_at(x, y).await?,
-            }
+            self.click_at(x, y).await?;
             // A page that the click has left knows nothing of it.
             let landed = self
                 .evaluate("globalThis.__aim ? globalThis.__aim.end() : true")
@@ -216,6 +224,17 @@ impl Page {
                 Instant::now() < deadline,
                 "{selector} moves away from every click"
             );
+        }
+    }
+
+    /// Clicks with the mouse, whatever is there. From the left and the top of the view, in CSS pixels.
+    ///
+    /// # Errors
+    /// The browser refuses, or is gone.
+    pub async fn click_at(&self, x: f64, y: f64) -> Result<()> {
+        match &self.tab {
+            Tab::Cdp(tab) => tab.click_at(x, y).await,
+            Tab::Bidi(tab) => tab.click_at(x, y).await,
         }
     }
 

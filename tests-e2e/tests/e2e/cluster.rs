@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tests_e2e::{
@@ -15,6 +15,14 @@ pub(crate) const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 
 /// Longest time that a job of a test may take on a busy machine.
 pub(crate) const JOB_LIMIT: Duration = Duration::from_secs(180);
+
+/// What Chromium itself prints of a server that is away.
+pub(crate) const AWAY: &[&str] = &[
+    "ERR_CONNECTION_REFUSED",
+    "ERR_CONNECTION_RESET",
+    "ERR_EMPTY_RESPONSE",
+    "WebSocket connection to",
+];
 
 /// A server and a browser, both ended with it.
 pub(crate) struct Cluster {
@@ -109,4 +117,10 @@ pub(crate) fn sharded(code: &str, units: u64, units_per_shard: u64) -> Value {
 pub(crate) fn pi_script() -> Result<String> {
     let path = artifacts::root().join("examples/pi-sharded.js");
     Ok(std::fs::read_to_string(path)?)
+}
+
+/// A member of an answer that must be a text.
+pub(crate) fn text<'a>(answer: &'a Value, name: &str) -> Result<&'a str> {
+    let text = answer[name].as_str();
+    text.with_context(|| format!("no {name} in {answer}"))
 }

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
+use tests_e2e::page::LIMIT;
 use tests_e2e::{ApiClient, WorkerTab};
 
 use crate::cluster::{Cluster, JOB_LIMIT, sharded, single};
 
-const LIMIT: Duration = Duration::from_secs(30);
 /// Takes a tenth of a second by the clock, on however busy a machine.
 const TENTH: &str = "const end = performance.now() + 100; while (performance.now() < end); \
     return {hits: 1, samples: __BRAIN__.units}";
@@ -35,10 +35,7 @@ const DEVICE: &str = "globalThis.battery = Object.assign(new EventTarget(), {lev
 /// A volunteer on a device that tests control, not yet started.
 async fn open(cluster: &Cluster) -> Result<WorkerTab> {
     let tab = WorkerTab::open(&cluster.browser, &cluster.api().invite_url()?).await?;
-    let source = json!({"source": DEVICE});
-    tab.page()
-        .call("Page.addScriptToEvaluateOnNewDocument", source)
-        .await?;
+    tab.page().run_before_load(DEVICE).await?;
     reload(&tab).await?;
     Ok(tab)
 }

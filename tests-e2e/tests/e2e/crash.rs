@@ -18,7 +18,7 @@ use shared::envelope::RunKind;
 use tests_e2e::ApiClient;
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{Cluster, JOB_LIMIT};
+use crate::cluster::{AWAY, Cluster, JOB_LIMIT};
 
 /// Deaths in every run of the tests.
 const KILLS: u64 = 25;
@@ -33,14 +33,6 @@ const SHARDS: u64 = 600;
 const SHARD_TIME: Duration = Duration::from_micros(200);
 /// Additions that are submitted at most.
 const MAX_ADDS: i64 = 2_000;
-
-/// What a browser itself prints of a server that is away.
-const AWAY: &[&str] = &[
-    "ERR_CONNECTION_REFUSED",
-    "ERR_CONNECTION_RESET",
-    "ERR_EMPTY_RESPONSE",
-    "WebSocket connection to",
-];
 
 /// The same as [`value`].
 const SCRIPT: &str = "

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tests_e2e::{Page, WorkerTab};
 
-use crate::cluster::{Cluster, JOB_LIMIT};
+use crate::cluster::{AWAY, Cluster, JOB_LIMIT};
 
 /// In every run of the tests, so many seconds at least, and each event once.
 const SECONDS: u64 = 30;
@@ -17,14 +17,6 @@ const SECONDS: u64 = 30;
 const WARM_UP: usize = 3;
 const SHARDS: u64 = 400;
 const ASLEEP: Duration = Duration::from_millis(1_500);
-
-/// What browsers themselves print of a server that is away.
-const AWAY: &[&str] = &[
-    "ERR_CONNECTION_REFUSED",
-    "ERR_CONNECTION_RESET",
-    "ERR_EMPTY_RESPONSE",
-    "WebSocket connection to",
-];
 
 /// What happens while a job of many shards runs.
 #[derive(Debug, Clone, Copy)]

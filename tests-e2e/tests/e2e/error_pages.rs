@@ -1,6 +1,6 @@
 //! Every way in which a volunteer cannot go on has a page that says why, and what helps.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
@@ -9,13 +9,12 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use tempfile::TempDir;
+use tests_e2e::page::LIMIT;
 use tests_e2e::{Page, WorkerTab};
 
-use crate::cluster::{Cluster, setup, sharded};
+use crate::cluster::{Cluster, setup, sharded, text};
 
 const SECRET: &str = "a secret that signs the invites of this test";
-/// Longer than a lost connection takes to come back.
-const LIMIT: Duration = Duration::from_secs(30);
 
 /// What a page says that leads no further.
 struct Wall {
@@ -80,14 +79,10 @@ fn invite(cluster: &Cluster, body: &Value) -> Result<Value> {
     Ok(cluster.api().post("/api/invites/worker", body)?.body)
 }
 
-fn text(value: &Value, name: &str) -> Result<String> {
-    let text = value[name].as_str().map(str::to_owned);
-    text.with_context(|| format!("no {name} in {value}"))
-}
-
 fn jti(token: &str) -> Result<String> {
     let payload = token.split('.').nth(1).context("a payload")?;
-    text(&serde_json::from_slice(&BASE64URL.decode(payload)?)?, "jti")
+    let claims = serde_json::from_slice(&BASE64URL.decode(payload)?)?;
+    Ok(text(&claims, "jti")?.to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,9 +93,9 @@ async fn an_invite_that_does_not_hold_says_why_before_anything_is_asked() -> Res
 
     let single_use = invite(&cluster, &json!({"maxUses": 1}))?;
     let single_use = text(&single_use, "inviteUrl")?;
-    let member = WorkerTab::join(&cluster.browser, &single_use).await?;
+    let member = WorkerTab::join(&cluster.browser, single_use).await?;
     // Only a hello can tell members of an invite from others.
-    let other = WorkerTab::open(&cluster.browser, &single_use).await?;
+    let other = WorkerTab::open(&cluster.browser, single_use).await?;
     other.page().click("#start").await?;
     let used_up = dead_invite("has been used up");
     check(other.page(), "dismissed", &used_up).await?;
@@ -111,16 +106,19 @@ async fn an_invite_that_does_not_hold_says_why_before_anything_is_asked() -> Res
     let token = text(&withdrawn, "inviteToken")?;
     let deleted = cluster
         .api()
-        .delete(&format!("/api/invites/{}", jti(&token)?))?;
+        .delete(&format!("/api/invites/{}", jti(token)?))?;
     ensure!(deleted.status == 200, "{deleted:?}");
     let forged = format!("{}x", &token[..token.len() - 1]);
     let replaced = invite(&cluster, &json!({}))?;
     let newest = invite(&cluster, &json!({}))?;
     for (url, why) in [
-        (page_of(&token), "was withdrawn"),
+        (page_of(token), "was withdrawn"),
         (page_of(&expired_invite()?), "has expired"),
         (page_of(&forged), "is not valid"),
-        (text(&replaced, "inviteUrl")?, "replaced by a newer one"),
+        (
+            text(&replaced, "inviteUrl")?.to_owned(),
+            "replaced by a newer one",
+        ),
     ] {
         let page = cluster.browser.open_isolated(&url).await?;
         check(&page, "blocked", &dead_invite(why)).await?;
@@ -140,7 +138,7 @@ async fn an_invite_that_does_not_hold_says_why_before_anything_is_asked() -> Res
         ..dead_invite("needs an invitation")
     };
     check(&page, "blocked", &nothing).await?;
-    WorkerTab::open(&cluster.browser, &text(&newest, "inviteUrl")?).await?;
+    WorkerTab::open(&cluster.browser, text(&newest, "inviteUrl")?).await?;
     cluster.close().await
 }
 
@@ -242,9 +240,7 @@ async fn a_browser_that_is_too_old_is_told_what_it_lacks() -> Result<()> {
         ("delete globalThis.Worker", "module workers"),
     ] {
         let page = cluster.browser.open_isolated("about:blank").await?;
-        let script = json!({"source": missing});
-        page.call("Page.addScriptToEvaluateOnNewDocument", script)
-            .await?;
+        page.run_before_load(missing).await?;
         page.goto(&invite).await?;
         let old = Wall {
             headline: "This browser is too old",

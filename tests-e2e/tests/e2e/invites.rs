@@ -6,14 +6,9 @@ use std::io::Cursor;
 use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde_json::Value;
 use tests_e2e::WorkerTab;
 
-use crate::cluster::Cluster;
-
-fn text<'a>(invite: &'a Value, name: &str) -> Result<&'a str> {
-    invite[name].as_str().with_context(|| name.to_owned())
-}
+use crate::cluster::{Cluster, text};
 
 /// What a camera would read of the picture.
 fn scanned(data_url: &str) -> Result<String> {

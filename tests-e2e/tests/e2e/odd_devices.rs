@@ -1,15 +1,13 @@
 //! Devices that lack what others have: pages over plain http on a network at home, browsers that keep
 //! nothing, more than one tab.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tests_e2e::WorkerTab;
+use tests_e2e::page::LIMIT;
 
 use crate::cluster::{Cluster, JOB_LIMIT, sharded};
 
-const LIMIT: Duration = Duration::from_secs(30);
 const SHARDS: u64 = 60;
 
 /// A job that draws random numbers and hashes nothing: it must come out anywhere.
@@ -63,11 +61,7 @@ async fn a_browser_that_keeps_nothing_works_as_long_as_its_tab_is_open() -> Resu
     let page = cluster.browser.open_isolated("about:blank").await?;
     let blocked = "for (const name of ['localStorage', 'sessionStorage']) \
         Object.defineProperty(window, name, {get() { throw new DOMException('no', 'SecurityError') }})";
-    page.call(
-        "Page.addScriptToEvaluateOnNewDocument",
-        json!({"source": blocked}),
-    )
-    .await?;
+    page.run_before_load(blocked).await?;
     page.goto(&cluster.api().invite_url()?).await?;
     page.click("#start").await?;
     let workers = cluster.api().joined(1, LIMIT).await?;

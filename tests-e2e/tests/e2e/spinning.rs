@@ -106,10 +106,7 @@ async fn give_up_on(tab: &mut Tab<'_>, code: &str) -> Result<()> {
 async fn becomes_calm(browser: &Browser) -> Result<()> {
     let deadline = Instant::now() + CALM_LIMIT;
     loop {
-        let (before, started) = (browser.processor_time()?, Instant::now());
-        tokio::time::sleep(WINDOW).await;
-        let used = browser.processor_time()?.saturating_sub(before);
-        let share = used.as_secs_f64() / started.elapsed().as_secs_f64();
+        let share = browser.processor_share(WINDOW).await?;
         if share < CALM_SHARE {
             return Ok(());
         }

@@ -1,6 +1,6 @@
 //! What a device gives of its processors at each share of time that its volunteer allows.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::json;
@@ -31,10 +31,7 @@ pub(super) async fn run(cluster: &Cluster) -> Result<Table> {
     for share in SHARES {
         set(device, "duty", share).await?;
         tokio::time::sleep(SETTLE).await;
-        let (before, started) = (device.browser.processor_time()?, Instant::now());
-        tokio::time::sleep(WINDOW).await;
-        let used = device.browser.processor_time()?.saturating_sub(before);
-        let part = used.as_secs_f64() / started.elapsed().as_secs_f64();
+        let part = device.browser.processor_share(WINDOW).await?;
         table.row(vec![format!("{share} %"), format!("{:.0} %", 100.0 * part)]);
     }
     api.post(&format!("/api/jobs/{id}/cancel"), &json!({}))?;
