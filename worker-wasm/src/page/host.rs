@@ -362,12 +362,8 @@ impl Host {
     fn count_traffic(&mut self, status: &RuntimeStatus) {
         let (day, kept) = self.carried;
         let is_same_day = day == status.day;
-        let more = status.day_bytes
-            - if is_same_day {
-                kept.min(status.day_bytes)
-            } else {
-                0
-            };
+        let kept = if is_same_day { kept } else { 0 };
+        let more = status.day_bytes.saturating_sub(kept);
         if is_same_day && more < TRAFFIC_STEP {
             return;
         }
